@@ -1,0 +1,188 @@
+//! What a Pipeline needs in AWS before its stages start.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{PipelineRef, PlanError, SinkTarget, StageConfig, StageKind, resource_name};
+use crate::spec::{DeletionPolicy, KeyType, Pipeline, StreamMode};
+use crate::units;
+
+/// What must exist before the stages start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// Kinesis data streams.
+    pub streams: Vec<StreamPlan>,
+    /// DynamoDB tables: those of sinks, and a lease table for each sink.
+    pub tables: Vec<TablePlan>,
+    /// Buckets. Penstock creates them in its own engines only; in AWS a bucket is its owner's business.
+    pub buckets: Vec<BucketPlan>,
+}
+
+/// A Kinesis data stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamPlan {
+    /// Its name.
+    pub name: String,
+    /// Whose it is; written into its tags.
+    pub owner: PipelineRef,
+    /// Who decides the number of shards.
+    pub mode: StreamMode,
+    /// The number of shards; `None` on demand.
+    pub shards: Option<u32>,
+    /// How long records stay, in hours.
+    pub retention_hours: u32,
+    /// What happens to it when the Pipeline is deleted.
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// A DynamoDB table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TablePlan {
+    /// Its name.
+    pub name: String,
+    /// Whose it is; written into its tags.
+    pub owner: PipelineRef,
+    /// What it is for.
+    pub purpose: TablePurpose,
+    /// The partition key.
+    pub partition: KeyAttribute,
+    /// The sort key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<KeyAttribute>,
+    /// The attribute by which DynamoDB deletes items.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_attribute: Option<String>,
+    /// What happens to it when the Pipeline is deleted.
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What a table is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TablePurpose {
+    /// A sink's records.
+    Data,
+    /// A sink's leases. It also has the KCL's index by owner.
+    Leases,
+}
+
+/// A key attribute of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyAttribute {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub key_type: KeyType,
+}
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketPlan {
+    /// Its name.
+    pub name: String,
+}
+
+pub(super) fn streams(pipeline: &Pipeline) -> Result<Vec<StreamPlan>, PlanError> {
+    let owner = owner(pipeline);
+    pipeline
+        .spec
+        .buffers
+        .iter()
+        .map(|buffer| {
+            let part = || format!("buffer {:?}", buffer.name);
+            let kinesis = buffer
+                .kinesis
+                .as_ref()
+                .ok_or_else(|| PlanError::NothingChosen { part: part(), members: "kinesis" })?;
+            let retention = kinesis.retention.as_deref().unwrap_or("24h");
+            let retention =
+                units::duration(retention).map_err(|source| PlanError::Unit { part: part(), source })?;
+            Ok(StreamPlan {
+                name: kinesis.stream_name.clone().unwrap_or_else(|| resource_name(pipeline, &buffer.name)),
+                owner: owner.clone(),
+                mode: kinesis.mode.unwrap_or_default(),
+                shards: kinesis.shards.and_then(|shards| u32::try_from(shards).ok()),
+                retention_hours: u32::try_from(retention.as_secs() / 3600).unwrap_or(u32::MAX),
+                deletion_policy: kinesis.deletion_policy.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+pub(super) fn of(pipeline: &Pipeline, streams: Vec<StreamPlan>, stages: &[StageConfig]) -> Resources {
+    let owner = owner(pipeline);
+    let mut tables: Vec<TablePlan> = Vec::new();
+    let mut buckets = BTreeSet::new();
+    for stage in stages {
+        let StageKind::Sink(sink) = &stage.kind else { continue };
+        buckets.insert(BucketPlan { name: sink.dead_letters_bucket.clone() });
+        match &sink.target {
+            SinkTarget::S3(s3) => {
+                buckets.insert(BucketPlan { name: s3.bucket.clone() });
+            }
+            SinkTarget::DynamoDb(dynamodb) => {
+                for table in &dynamodb.tables {
+                    let key = |key: &crate::spec::KeyField| KeyAttribute {
+                        name: key.attribute_name().to_owned(),
+                        key_type: key.key_type,
+                    };
+                    tables.push(TablePlan {
+                        name: table.name.clone(),
+                        owner: owner.clone(),
+                        purpose: TablePurpose::Data,
+                        partition: key(&table.partition),
+                        sort: table.sort.as_ref().map(key),
+                        ttl_attribute: table.ttl.as_ref().map(|ttl| ttl.field.clone()),
+                        deletion_policy: deletion_policy(pipeline, &table.name),
+                    });
+                }
+            }
+        }
+        tables.push(TablePlan {
+            name: sink.lease_table.clone(),
+            owner: owner.clone(),
+            purpose: TablePurpose::Leases,
+            partition: KeyAttribute { name: "leaseKey".to_owned(), key_type: KeyType::S },
+            sort: None,
+            ttl_attribute: None,
+            deletion_policy: lease_deletion_policy(pipeline, &stage.name),
+        });
+    }
+    Resources { streams, tables, buckets: buckets.into_iter().collect() }
+}
+
+fn owner(pipeline: &Pipeline) -> PipelineRef {
+    PipelineRef { namespace: pipeline.metadata.namespace().to_owned(), name: pipeline.metadata.name.clone() }
+}
+
+fn deletion_policy(pipeline: &Pipeline, table: &str) -> DeletionPolicy {
+    pipeline
+        .spec
+        .sinks
+        .iter()
+        .filter_map(|sink| sink.dynamodb.as_ref())
+        .flat_map(|dynamodb| &dynamodb.tables)
+        .find(|candidate| candidate.name == table)
+        .and_then(|table| table.deletion_policy)
+        .unwrap_or_default()
+}
+
+/// Leases are worth as much as the stream they point into, so they share its fate.
+fn lease_deletion_policy(pipeline: &Pipeline, sink: &str) -> DeletionPolicy {
+    pipeline
+        .spec
+        .sinks
+        .iter()
+        .find(|candidate| candidate.name == sink)
+        .and_then(|sink| pipeline.spec.buffers.iter().find(|buffer| buffer.name == sink.from))
+        .and_then(|buffer| buffer.kinesis.as_ref())
+        .and_then(|kinesis| kinesis.deletion_policy)
+        .unwrap_or_default()
+}

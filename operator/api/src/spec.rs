@@ -1,0 +1,109 @@
+//! The types of the `Pipeline` custom resource (`penstock.dev/v1alpha1`).
+//!
+//! What a field means stands in its doc comment, which `kubectl explain` prints. Defaults live in the
+//! accessors here, never in the schema: schema defaults inside lists keep Argo CD out of sync for ever.
+//! Every string, list and map is bounded, so that the API server can bound the cost of the rules.
+
+mod buffer;
+mod sink;
+mod source;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use buffer::{Buffer, DeletionPolicy, Kinesis, StreamMode};
+pub use sink::{
+    Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3, Sink, StartAt, Table,
+    Ttl, Write,
+};
+pub use source::{Aggregation, ApiKeys, Auth, Http, HttpLimits, Source};
+
+/// The API group.
+pub const GROUP: &str = "penstock.dev";
+/// The only version that there is; it grows, and never changes what it means.
+pub const VERSION: &str = "v1alpha1";
+/// The kind.
+pub const KIND: &str = "Pipeline";
+/// The pattern of a name: a DNS label (RFC 1123).
+pub const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// A `Pipeline` as it stands in a file or in the API server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pipeline {
+    /// `penstock.dev/v1alpha1`.
+    pub api_version: String,
+    /// `Pipeline`.
+    pub kind: String,
+    /// Name, namespace, labels and annotations.
+    pub metadata: Metadata,
+    /// What is wanted.
+    pub spec: PipelineSpec,
+}
+
+/// The part of Kubernetes' object metadata that decides what is deployed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The name of the Pipeline.
+    pub name: String,
+    /// Its namespace; `default` where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// The namespace, `default` where none is given.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
+    }
+}
+
+/// Where records come in, which streams buffer them, and where they must end up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.sources.all(s, self.buffers.exists(b, b.name == s.to))",
+     "message": "every source's `to` must name a buffer of this Pipeline", "fieldPath": ".sources"},
+    {"rule": "self.sinks.all(s, self.buffers.exists(b, b.name == s.from))",
+     "message": "every sink's `from` must name a buffer of this Pipeline", "fieldPath": ".sinks"},
+    {"rule": "self.sources.all(s, !self.buffers.exists(b, b.name == s.name) && !self.sinks.exists(k, k.name == s.name)) && self.sinks.all(k, !self.buffers.exists(b, b.name == k.name))",
+     "message": "a name may be used once in a Pipeline, by one source, buffer or sink"},
+]))]
+pub struct PipelineSpec {
+    /// The AWS account's region, and for emulators the endpoint.
+    pub aws: Aws,
+    /// Where records come in.
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub sources: Vec<Source>,
+    /// The streams that decouple sources from sinks.
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub buffers: Vec<Buffer>,
+    /// Where records end up.
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub sinks: Vec<Sink>,
+}
+
+/// Where the streams, tables and buckets are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.region == oldSelf.region", "message": "the region cannot change: create a new Pipeline", "fieldPath": ".region"},
+]))]
+pub struct Aws {
+    /// The region, such as `eu-west-1`.
+    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$"))]
+    pub region: String,
+    /// Another endpoint than AWS's own, for all services; for emulators only.
+    #[serde(default, rename = "endpointURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256), regex(pattern = "^https?://[^ ]+$"))]
+    pub endpoint_url: Option<String>,
+}

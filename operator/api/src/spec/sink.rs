@@ -1,0 +1,248 @@
+//! Where records end up.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::DeletionPolicy;
+
+/// Where records end up. Holds exactly one of: `s3`, `dynamodb`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "[has(self.s3), has(self.dynamodb)].filter(x, x).size() == 1", "message": "a sink holds exactly one of: s3, dynamodb", "reason": "FieldValueRequired"},
+    {"rule": "has(self.s3) || has(self.deadLetters)", "message": "a sink without `s3` needs `deadLetters`: records that cannot be written must go somewhere", "reason": "FieldValueRequired"},
+]))]
+pub struct Sink {
+    /// The name of the stage, unique in the Pipeline.
+    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    pub name: String,
+    /// The buffer that is read.
+    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    pub from: String,
+    /// Where in a new stream the reading begins. Default `TrimHorizon`: with the oldest record that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<StartAt>,
+    /// A VRL program that each record passes before it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub process: Option<String>,
+    /// Objects in S3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3>,
+    /// Items in DynamoDB tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamodb: Option<DynamoDb>,
+    /// Where records go that cannot be handled. An S3 sink's own bucket, prefix `dead-letters/`, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<DeadLetters>,
+}
+
+/// Where in a new stream the reading begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StartAt {
+    /// With the oldest record that is kept.
+    #[default]
+    TrimHorizon,
+    /// With the first record that comes after the sink was created.
+    Latest,
+}
+
+/// Objects in S3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct S3 {
+    /// The bucket.
+    #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
+    pub bucket: String,
+    /// A template for the first part of the keys, such as `raw/{$arrival:%Y/%m/%d}/`. Fields of the record
+    /// (`{Country}`) sort records into objects. The rest of a key is made from the shard and the range.
+    #[schemars(length(min = 1, max = 512))]
+    pub key: String,
+    /// The format of the objects. Default `jsonl`: a JSON document a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<ObjectFormat>,
+    /// How objects are compressed. Default `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// When an object is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate: Option<Rotate>,
+}
+
+/// The format of objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectFormat {
+    /// A JSON document a line.
+    #[default]
+    Jsonl,
+}
+
+/// How objects are compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// With gzip.
+    Gzip,
+    /// With zstd.
+    Zstd,
+}
+
+/// When an object is closed: at the size before compression or at the age, whichever comes first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotate {
+    /// Bytes before compression. Default `64Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
+    pub bytes: Option<String>,
+    /// Age of the first record in the object since it was read. Default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = crate::units::DURATION_PATTERN))]
+    pub age: Option<String>,
+}
+
+/// Where records go that cannot be handled: as JSON lines with reason, field, position and raw bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetters {
+    /// The bucket.
+    #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
+    pub bucket: String,
+    /// The first part of the keys. Default `dead-letters/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9!_.*'()/=-]*$"))]
+    pub prefix: Option<String>,
+}
+
+/// Items in DynamoDB tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DynamoDb {
+    /// The tables; each record is offered to every one of them.
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub tables: Vec<Table>,
+}
+
+/// A DynamoDB table and how records become its items.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.write != 'put' || (!has(self.set) && !has(self.add))", "message": "`set` and `add` belong to `write: aggregate`; `put` stores the whole record"},
+    {"rule": "self.write != 'aggregate' || (has(self.add) && size(self.add) > 0)", "message": "`write: aggregate` needs `add`: what is summed", "reason": "FieldValueRequired"},
+    {"rule": "self.partition == oldSelf.partition && has(self.sort) == has(oldSelf.sort) && (!has(self.sort) || self.sort == oldSelf.sort)",
+     "message": "a table's key cannot change: add another table"},
+]))]
+pub struct Table {
+    /// The table's name in AWS.
+    #[schemars(length(min = 3, max = 255), regex(pattern = "^[a-zA-Z0-9_.-]+$"))]
+    pub name: String,
+    /// A VRL expression: only records for which it is true go into this table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub when: Option<String>,
+    /// The partition key.
+    pub partition: KeyField,
+    /// The sort key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<KeyField>,
+    /// `put` stores each record as an item; `aggregate` keeps one item a key, with sums and latest values.
+    pub write: Write,
+    /// For `aggregate`: attributes that take the latest value of a field (attribute: field).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub set: Option<BTreeMap<String, String>>,
+    /// For `aggregate`: attributes that sum a field, or a whole number a record (attribute: field or number).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub add: Option<BTreeMap<String, Number>>,
+    /// Items are deleted by DynamoDB some time after the moment that this field holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Ttl>,
+    /// What happens to the table when the Pipeline is deleted. Default `Retain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// A key attribute: a field of the record, or a template over its fields. Exactly one of `field` and `template`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "has(self.field) != has(self.template)", "message": "a key has exactly one of: field, template"},
+    {"rule": "!has(self.template) || self.type == 'S'", "message": "a template makes a string: its type must be S"},
+]))]
+pub struct KeyField {
+    /// The field whose value is the key; also the attribute's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub field: Option<String>,
+    /// A template that makes the key, such as `{StockCode}#{$id}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub template: Option<String>,
+    /// The attribute's name. Default: the field's name; for a template `pk` in a partition key, `sk` in a sort key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub attribute: Option<String>,
+    /// `S` string, `N` number, `B` binary (base64 text in the record).
+    #[serde(rename = "type")]
+    pub key_type: KeyType,
+}
+
+/// The type of a key attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum KeyType {
+    /// String.
+    S,
+    /// Number.
+    N,
+    /// Binary.
+    B,
+}
+
+/// How records become items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Write {
+    /// Each record is an item.
+    Put,
+    /// One item a key, with sums and latest values.
+    Aggregate,
+}
+
+/// What is summed: a field of the record, or a whole number for each record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Number {
+    /// The same number for each record.
+    Constant(i64),
+    /// A field.
+    Field(String),
+}
+
+impl JsonSchema for Number {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A field of the record, or a whole number.",
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 255,
+        })
+    }
+}
+
+/// When DynamoDB may delete an item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ttl {
+    /// The field that holds the moment, in seconds since the Unix epoch; also the attribute's name.
+    #[schemars(length(min = 1, max = 255))]
+    pub field: String,
+}

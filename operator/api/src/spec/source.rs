@@ -1,0 +1,116 @@
+//! Where records come in.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where records come in. Holds exactly one of: `http`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "[has(self.http)].filter(x, x).size() == 1", "message": "a source holds exactly one of: http", "reason": "FieldValueRequired"},
+]))]
+pub struct Source {
+    /// The name of the stage, unique in the Pipeline.
+    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    pub name: String,
+    /// The buffer that takes the records.
+    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    pub to: String,
+    /// An HTTP endpoint that takes records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+    /// A template that gives each record its partition key, such as `{InvoiceNo}`. Records of one key keep
+    /// their order.
+    #[schemars(length(min = 1, max = 256))]
+    pub partition_key: String,
+    /// The field that holds a record's own id. A record that comes without one is given one, so that a
+    /// repeat can be recognised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub id_field: Option<String>,
+    /// How records are put together into stream records. `KPL` (the default) packs many records into one in
+    /// the Kinesis Producer Library's format, which costs less; `None` puts each record by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregation: Option<Aggregation>,
+}
+
+/// How records are put together into stream records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Aggregation {
+    /// In the Kinesis Producer Library's format.
+    #[default]
+    #[serde(rename = "KPL")]
+    Kpl,
+    /// Each record by itself.
+    None,
+}
+
+/// An HTTP endpoint: `POST` takes a JSON object, an array, NDJSON or CSV, plain or compressed with gzip or zstd.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Http {
+    /// The path of the route, such as `/orders`.
+    #[schemars(length(min = 2, max = 128), regex(pattern = "^(/[A-Za-z0-9._~-]+)+$"))]
+    pub path: String,
+    /// Who may post. Everybody who reaches the endpoint, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// A JSON Schema (2020-12) that each row must satisfy; it is served under the route's path + `/schema`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("type" = "object", "x-kubernetes-preserve-unknown-fields" = true))]
+    pub schema: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Hard limits; a request beyond them is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<HttpLimits>,
+}
+
+/// Who may post.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Auth {
+    /// Keys that clients send as `Authorization: Bearer KEY` or `X-Api-Key: KEY`.
+    pub api_keys: ApiKeys,
+}
+
+/// A Secret each of whose values is a key, under the name of who uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeys {
+    /// The Secret's name, in the Pipeline's namespace.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: String,
+}
+
+/// Hard limits of an HTTP endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpLimits {
+    /// The largest body as it comes over the wire. Default `16Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
+    pub body: Option<String>,
+    /// The largest body after decompression. Default `64Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
+    pub decompressed: Option<String>,
+    /// The largest number of rows in one request. Default 20000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub rows: Option<i32>,
+    /// The largest row. Default, and the most that a Kinesis stream takes without being told otherwise: `1Mi` less what the key takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
+    pub row: Option<String>,
+    /// The largest number of connections at one time. Default 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65536))]
+    pub connections: Option<i32>,
+    /// How much may wait for the stream at one time, over all requests. Default `32Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
+    pub queue: Option<String>,
+    /// How long a client may take to send its headers, and then its body. Default `30s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = crate::units::DURATION_PATTERN))]
+    pub body_timeout: Option<String>,
+}
