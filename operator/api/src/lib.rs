@@ -10,6 +10,7 @@
 
 pub mod crd;
 pub mod plan;
+pub mod rules;
 pub mod spec;
 pub mod units;
 

@@ -2,11 +2,14 @@
 //!
 //! What a field means stands in its doc comment, which `kubectl explain` prints. Defaults live in the
 //! accessors here, never in the schema: schema defaults inside lists keep Argo CD out of sync for ever.
-//! Every string, list and map is bounded, so that the API server can bound the cost of the rules.
+//! Every string, list and map is bounded, so that the API server can bound the cost of the rules. The rules
+//! that tie fields together stand in [`crate::rules`].
 
 mod buffer;
+pub mod patterns;
 mod sink;
 mod source;
+mod status;
 
 use std::collections::BTreeMap;
 
@@ -18,7 +21,9 @@ pub use sink::{
     Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3, Sink, StartAt, Table,
     Ttl, Write,
 };
+pub use patterns::NAME_PATTERN;
 pub use source::{Aggregation, ApiKeys, Auth, Http, HttpLimits, Source};
+pub use status::{Condition, ConditionStatus, PipelineStatus, StageStatus};
 
 /// The API group.
 pub const GROUP: &str = "penstock.dev";
@@ -26,9 +31,6 @@ pub const GROUP: &str = "penstock.dev";
 pub const VERSION: &str = "v1alpha1";
 /// The kind.
 pub const KIND: &str = "Pipeline";
-/// The pattern of a name: a DNS label (RFC 1123).
-pub const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
-
 /// A `Pipeline` as it stands in a file or in the API server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,14 +72,6 @@ impl Metadata {
 /// Where records come in, which streams buffer them, and where they must end up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.sources.all(s, self.buffers.exists(b, b.name == s.to))",
-     "message": "every source's `to` must name a buffer of this Pipeline", "fieldPath": ".sources"},
-    {"rule": "self.sinks.all(s, self.buffers.exists(b, b.name == s.from))",
-     "message": "every sink's `from` must name a buffer of this Pipeline", "fieldPath": ".sinks"},
-    {"rule": "self.sources.all(s, !self.buffers.exists(b, b.name == s.name) && !self.sinks.exists(k, k.name == s.name)) && self.sinks.all(k, !self.buffers.exists(b, b.name == k.name))",
-     "message": "a name may be used once in a Pipeline, by one source, buffer or sink"},
-]))]
 pub struct PipelineSpec {
     /// The AWS account's region, and for emulators the endpoint.
     pub aws: Aws,
@@ -95,15 +89,12 @@ pub struct PipelineSpec {
 /// Where the streams, tables and buckets are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.region == oldSelf.region", "message": "the region cannot change: create a new Pipeline", "fieldPath": ".region"},
-]))]
 pub struct Aws {
     /// The region, such as `eu-west-1`.
-    #[schemars(length(min = 1, max = 32), regex(pattern = "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$"))]
+    #[schemars(length(min = 1, max = 32), regex(pattern = patterns::REGION))]
     pub region: String,
     /// Another endpoint than AWS's own, for all services; for emulators only.
     #[serde(default, rename = "endpointURL", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256), regex(pattern = "^https?://[^ ]+$"))]
+    #[schemars(length(max = 256), regex(pattern = patterns::ENDPOINT))]
     pub endpoint_url: Option<String>,
 }

@@ -13,9 +13,9 @@ pub struct InvalidUnit {
 }
 
 /// The pattern of a duration, for the schema.
-pub const DURATION_PATTERN: &str = "^[0-9]{1,6}(ms|s|m|h|d)$";
+pub const DURATION_PATTERN: &str = "^[1-9][0-9]{0,5}(ms|s|m|h|d)$";
 /// The pattern of a size, for the schema.
-pub const SIZE_PATTERN: &str = "^[0-9]{1,12}(Ki|Mi|Gi)?$";
+pub const SIZE_PATTERN: &str = "^[1-9][0-9]{0,9}(Ki|Mi|Gi)?$";
 
 /// Reads a whole number with one unit of `ms`, `s`, `m`, `h`, `d`.
 ///
@@ -24,11 +24,11 @@ pub const SIZE_PATTERN: &str = "^[0-9]{1,12}(Ki|Mi|Gi)?$";
 pub fn duration(text: &str) -> Result<Duration, InvalidUnit> {
     let invalid = || InvalidUnit {
         text: text.to_owned(),
-        wanted: "duration: a whole number and one of ms, s, m, h, d, such as 5m",
+        wanted: "duration: a whole number above 0 and one of ms, s, m, h, d, such as 5m",
     };
     let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
     let (digits, unit) = text.split_at(split);
-    if digits.len() > 6 {
+    if digits.len() > 6 || digits.starts_with('0') {
         return Err(invalid());
     }
     let number: u64 = digits.parse().map_err(|_| invalid())?;
@@ -50,11 +50,11 @@ pub fn duration(text: &str) -> Result<Duration, InvalidUnit> {
 pub fn size(text: &str) -> Result<u64, InvalidUnit> {
     let invalid = || InvalidUnit {
         text: text.to_owned(),
-        wanted: "size: a whole number of bytes, or one with Ki, Mi or Gi, such as 64Mi",
+        wanted: "size: a whole number above 0 of bytes, or one with Ki, Mi or Gi, such as 64Mi",
     };
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(split);
-    if digits.len() > 12 {
+    if digits.len() > 10 || digits.starts_with('0') {
         return Err(invalid());
     }
     let number: u64 = digits.parse().map_err(|_| invalid())?;
@@ -76,7 +76,7 @@ mod tests {
     fn durations_read_as_written() {
         assert_eq!(duration("48h"), Ok(Duration::from_secs(48 * 3600)));
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        for text in ["", "5", "m", "5 m", "-5m", "1.5h", "5w", "1234567s"] {
+        for text in ["", "5", "m", "5 m", "-5m", "1.5h", "5w", "0s", "1234567s"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
@@ -85,7 +85,8 @@ mod tests {
     fn sizes_read_as_written() {
         assert_eq!(size("64Mi"), Ok(64 << 20));
         assert_eq!(size("1000"), Ok(1000));
-        for text in ["", "Mi", "5MB", "5 Mi", "-5", "1.5Gi"] {
+        assert_eq!(size("9999999999Gi"), Ok(9_999_999_999 << 30));
+        for text in ["", "Mi", "5MB", "5 Mi", "-5", "1.5Gi", "0Mi", "99999999999"] {
             assert!(size(text).is_err(), "{text}");
         }
     }

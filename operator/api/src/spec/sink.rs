@@ -1,25 +1,25 @@
 //! Where records end up.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::DeletionPolicy;
+use super::{DeletionPolicy, patterns};
+
+/// How many attributes `set` or `add` may name.
+const MAX_ATTRIBUTES: u32 = 64;
 
 /// Where records end up. Holds exactly one of: `s3`, `dynamodb`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "[has(self.s3), has(self.dynamodb)].filter(x, x).size() == 1", "message": "a sink holds exactly one of: s3, dynamodb", "reason": "FieldValueRequired"},
-    {"rule": "has(self.s3) || has(self.deadLetters)", "message": "a sink without `s3` needs `deadLetters`: records that cannot be written must go somewhere", "reason": "FieldValueRequired"},
-]))]
 pub struct Sink {
     /// The name of the stage, unique in the Pipeline.
-    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub name: String,
     /// The buffer that is read.
-    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub from: String,
     /// Where in a new stream the reading begins. Default `TrimHorizon`: with the oldest record that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub enum StartAt {
 #[serde(rename_all = "camelCase")]
 pub struct S3 {
     /// The bucket.
-    #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
+    #[schemars(length(min = 3, max = 63), regex(pattern = patterns::BUCKET))]
     pub bucket: String,
     /// A template for the first part of the keys, such as `raw/{$arrival:%Y/%m/%d}/`. Fields of the record
     /// (`{Country}`) sort records into objects. The rest of a key is made from the shard and the range.
@@ -112,11 +112,11 @@ pub struct Rotate {
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetters {
     /// The bucket.
-    #[schemars(length(min = 3, max = 63), regex(pattern = "^[a-z0-9][a-z0-9.-]*[a-z0-9]$"))]
+    #[schemars(length(min = 3, max = 63), regex(pattern = patterns::BUCKET))]
     pub bucket: String,
     /// The first part of the keys. Default `dead-letters/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), regex(pattern = "^[A-Za-z0-9!_.*'()/=-]*$"))]
+    #[schemars(length(min = 1, max = 256), regex(pattern = patterns::KEY_PREFIX))]
     pub prefix: Option<String>,
 }
 
@@ -125,22 +125,16 @@ pub struct DeadLetters {
 #[serde(rename_all = "camelCase")]
 pub struct DynamoDb {
     /// The tables; each record is offered to every one of them.
-    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub tables: Vec<Table>,
 }
 
 /// A DynamoDB table and how records become its items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "self.write != 'put' || (!has(self.set) && !has(self.add))", "message": "`set` and `add` belong to `write: aggregate`; `put` stores the whole record"},
-    {"rule": "self.write != 'aggregate' || (has(self.add) && size(self.add) > 0)", "message": "`write: aggregate` needs `add`: what is summed", "reason": "FieldValueRequired"},
-    {"rule": "self.partition == oldSelf.partition && has(self.sort) == has(oldSelf.sort) && (!has(self.sort) || self.sort == oldSelf.sort)",
-     "message": "a table's key cannot change: add another table"},
-]))]
 pub struct Table {
     /// The table's name in AWS.
-    #[schemars(length(min = 3, max = 255), regex(pattern = "^[a-zA-Z0-9_.-]+$"))]
+    #[schemars(length(min = 3, max = 255), regex(pattern = patterns::AWS_NAME))]
     pub name: String,
     /// A VRL expression: only records for which it is true go into this table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,11 +149,11 @@ pub struct Table {
     pub write: Write,
     /// For `aggregate`: attributes that take the latest value of a field (attribute: field).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(schema_with = "field_names")]
     pub set: Option<BTreeMap<String, String>>,
     /// For `aggregate`: attributes that sum a field, or a whole number a record (attribute: field or number).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(schema_with = "sums")]
     pub add: Option<BTreeMap<String, Number>>,
     /// Items are deleted by DynamoDB some time after the moment that this field holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -172,10 +166,6 @@ pub struct Table {
 /// A key attribute: a field of the record, or a template over its fields. Exactly one of `field` and `template`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "has(self.field) != has(self.template)", "message": "a key has exactly one of: field, template"},
-    {"rule": "!has(self.template) || self.type == 'S'", "message": "a template makes a string: its type must be S"},
-]))]
 pub struct KeyField {
     /// The field whose value is the key; also the attribute's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,16 +216,34 @@ pub enum Number {
 }
 
 impl JsonSchema for Number {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "Number".into()
     }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
             "description": "A field of the record, or a whole number.",
             "x-kubernetes-int-or-string": true,
+            "minLength": 1,
             "maxLength": 255,
         })
     }
+}
+
+/// Bounds that the derive has no words for: the size of a map and of its values.
+fn field_names(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MAX_ATTRIBUTES,
+        "additionalProperties": { "type": "string", "minLength": 1, "maxLength": 255 },
+    })
+}
+
+fn sums(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MAX_ATTRIBUTES,
+        "additionalProperties": Number::json_schema(generator),
+    })
 }
 
 /// When DynamoDB may delete an item.

@@ -3,18 +3,17 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::patterns;
+
 /// Where records come in. Holds exactly one of: `http`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-validations" = [
-    {"rule": "[has(self.http)].filter(x, x).size() == 1", "message": "a source holds exactly one of: http", "reason": "FieldValueRequired"},
-]))]
 pub struct Source {
     /// The name of the stage, unique in the Pipeline.
-    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub name: String,
     /// The buffer that takes the records.
-    #[schemars(length(min = 1, max = 40), regex(pattern = crate::spec::NAME_PATTERN))]
+    #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub to: String,
     /// An HTTP endpoint that takes records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,7 +25,7 @@ pub struct Source {
     /// The field that holds a record's own id. A record that comes without one is given one, so that a
     /// repeat can be recognised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    #[schemars(length(min = 1, max = 64), regex(pattern = patterns::FIELD))]
     pub id_field: Option<String>,
     /// How records are put together into stream records. `KPL` (the default) packs many records into one in
     /// the Kinesis Producer Library's format, which costs less; `None` puts each record by itself.
@@ -50,7 +49,7 @@ pub enum Aggregation {
 #[serde(rename_all = "camelCase")]
 pub struct Http {
     /// The path of the route, such as `/orders`.
-    #[schemars(length(min = 2, max = 128), regex(pattern = "^(/[A-Za-z0-9._~-]+)+$"))]
+    #[schemars(length(min = 2, max = 128), regex(pattern = patterns::HTTP_PATH))]
     pub path: String,
     /// Who may post. Everybody who reaches the endpoint, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,7 +76,7 @@ pub struct Auth {
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeys {
     /// The Secret's name, in the Pipeline's namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = patterns::SECRET_NAME))]
     pub secret_name: String,
 }
 

@@ -1,0 +1,138 @@
+//! From a JSON Schema as schemars makes it to a *structural* schema as the API server wants it.
+//!
+//! A structural schema has one type at each node, no references, no `title` and no `null`. An optional field
+//! is one that `required` does not name. Defaults are dropped: they live in code.
+
+use serde_json::{Map, Value, json};
+
+use crate::rules::Rule;
+
+/// Keywords that a definition of ours may have; what schemars says besides is dropped.
+const KEPT: &[&str] = &[
+    "type",
+    "description",
+    "format",
+    "enum",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "maxProperties",
+    "required",
+    "properties",
+    "items",
+    "additionalProperties",
+];
+
+/// Makes a schema structural.
+pub(super) fn of(schema: Value) -> Value {
+    let Value::Object(mut schema) = schema else { return schema };
+    collapse_enum(&mut schema);
+    drop_null(&mut schema);
+    let mut kept = Map::new();
+    for (key, value) in schema {
+        let value = match key.as_str() {
+            "properties" => each_property(value),
+            "items" | "additionalProperties" => of(value),
+            _ => value,
+        };
+        // `additionalProperties: true` on an object of any fields says nothing that preserving does not.
+        let says_nothing = key == "additionalProperties" && value.is_boolean();
+        if !says_nothing && (KEPT.contains(&key.as_str()) || key.starts_with("x-kubernetes-")) {
+            kept.insert(key, value);
+        }
+    }
+    Value::Object(kept)
+}
+
+fn each_property(properties: Value) -> Value {
+    match properties {
+        Value::Object(map) => Value::Object(map.into_iter().map(|(name, schema)| (name, of(schema))).collect()),
+        other => other,
+    }
+}
+
+/// Variants that have a doc comment come as `oneOf` of constants; a structural schema has `enum`, and the
+/// comments move into the description, where `kubectl explain` shows them.
+fn collapse_enum(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(variants)) = schema.remove("oneOf") else { return };
+    let mut names = Vec::new();
+    let mut description = schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for variant in &variants {
+        let values = variant.get("const").into_iter().chain(variant.get("enum").and_then(Value::as_array).into_iter().flatten());
+        let text = variant.get("description").and_then(Value::as_str);
+        for value in values {
+            if let (Some(name), Some(text)) = (value.as_str(), text) {
+                description.push_str(&format!("\n- `{name}`: {text}"));
+            }
+            names.push(value.clone());
+        }
+    }
+    schema.insert("type".to_owned(), json!("string"));
+    schema.insert("enum".to_owned(), Value::Array(names));
+    schema.insert("description".to_owned(), json!(description.trim_start()));
+}
+
+/// `Option<T>` comes as `anyOf [T, null]` or as `type: [T, null]`.
+fn drop_null(schema: &mut Map<String, Value>) {
+    if let Some(Value::Array(members)) = schema.remove("anyOf") {
+        let member = members.into_iter().find(|member| member.get("type") != Some(&json!("null")));
+        if let Some(Value::Object(mut member)) = member {
+            collapse_enum(&mut member);
+            for (key, value) in member {
+                match (key.as_str(), schema.get_mut(&key)) {
+                    // The field's own words come first, then those of its type about the values.
+                    ("description", Some(Value::String(own))) => append_variants(own, &value),
+                    ("description", Some(_)) => {}
+                    _ => {
+                        schema.insert(key, value);
+                    }
+                }
+            }
+        }
+    }
+    if let Some(Value::Array(types)) = schema.get("type") {
+        let kept = types.iter().find(|name| **name != json!("null")).cloned();
+        if let Some(kept) = kept {
+            schema.insert("type".to_owned(), kept);
+        }
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+}
+
+fn append_variants(own: &mut String, of_type: &Value) {
+    if let Some((_, variants)) = of_type.as_str().and_then(|text| text.split_once("\n- ")) {
+        own.push_str("\n- ");
+        own.push_str(variants);
+    }
+}
+
+/// Puts a rule at a node: `spec.sinks[].dynamodb`, where `[]` means each item.
+pub(super) fn add_rule(schema: &mut Value, node: &str, rule: &Rule) {
+    let Some(target) = node_mut(schema, node) else { return };
+    let mut text = json!({ "rule": rule.rule, "message": rule.message, "reason": rule.reason });
+    if let Some(field_path) = rule.field_path {
+        text["fieldPath"] = json!(field_path);
+    }
+    match target.get_mut("x-kubernetes-validations") {
+        Some(Value::Array(rules)) => rules.push(text),
+        _ => target["x-kubernetes-validations"] = json!([text]),
+    }
+}
+
+fn node_mut<'a>(schema: &'a mut Value, node: &str) -> Option<&'a mut Value> {
+    let mut current = schema;
+    for step in node.split('.').filter(|step| !step.is_empty()) {
+        let (name, items) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+        current = current.get_mut("properties")?.get_mut(name)?;
+        if items {
+            current = current.get_mut("items")?;
+        }
+    }
+    Some(current)
+}

@@ -1,0 +1,343 @@
+//! The rules that tie fields of a Pipeline together, in CEL (`x-kubernetes-validations`).
+//!
+//! They stand in the CRD, so the API server refuses a bad manifest by itself, and [`crate::check`] evaluates
+//! the same texts offline. What a single field may hold (type, length, pattern) is in its type instead.
+//!
+//! Rules of cost: the API server bounds each rule's cost by the lengths in the schema (10,000,000 for a rule,
+//! 100,000,000 for all) and refuses a CRD beyond it, so every list, map and string under a rule has a bound,
+//! and rules over pairs compare short texts. Rules that name `oldSelf` apply to updates only; they sit at
+//! nodes that exist before and after, so that adding or dropping an optional field cannot pass them by.
+
+/// One rule at one or several nodes of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Its stable name, in lower_snake_case; `penstock validate` shows it.
+    pub code: &'static str,
+    /// The nodes: `` for the object, `spec.sinks[]` for each sink.
+    pub at: &'static [&'static str],
+    /// The expression, in CEL.
+    pub rule: &'static str,
+    /// What the API server answers.
+    pub message: &'static str,
+    /// The API server's reason: `FieldValueInvalid`, `…Forbidden`, `…Required` or `…Duplicate`.
+    pub reason: &'static str,
+    /// The field at fault, relative to the node.
+    pub field_path: Option<&'static str>,
+    /// What to write instead.
+    pub cure: &'static str,
+}
+
+const INVALID: &str = "FieldValueInvalid";
+const FORBIDDEN: &str = "FieldValueForbidden";
+const REQUIRED: &str = "FieldValueRequired";
+const DUPLICATE: &str = "FieldValueDuplicate";
+
+/// All rules, from the object down.
+pub const RULES: &[Rule] = &[
+    // A Deployment is named `<pipeline>-<part>`, and its label holds 63 characters. A stream is named
+    // `<namespace>.<pipeline>.<part>`, and AWS takes 128: 63 + 1 + 63 fits too.
+    Rule {
+        code: "name_too_long",
+        at: &[""],
+        rule: "(self.spec.sources.map(s, s.name) + self.spec.buffers.map(b, b.name) + self.spec.sinks.map(k, k.name))\
+               .all(n, size(self.metadata.name) + size(n) <= 62)",
+        message: "the Pipeline's name and the name of each part may have 62 characters together: pods, streams and \
+                  lease tables are named after both",
+        reason: INVALID,
+        field_path: None,
+        cure: "shorten the Pipeline's name or the part's",
+    },
+    Rule {
+        code: "unknown_buffer",
+        at: &["spec"],
+        rule: "self.sources.all(s, self.buffers.exists(b, b.name == s.to))",
+        message: "every source's `to` must name a buffer of this Pipeline",
+        reason: INVALID,
+        field_path: Some(".sources"),
+        cure: "name one of the Pipeline's buffers, or add a buffer of that name",
+    },
+    Rule {
+        code: "unknown_buffer",
+        at: &["spec"],
+        rule: "self.sinks.all(k, self.buffers.exists(b, b.name == k.from))",
+        message: "every sink's `from` must name a buffer of this Pipeline",
+        reason: INVALID,
+        field_path: Some(".sinks"),
+        cure: "name one of the Pipeline's buffers, or add a buffer of that name",
+    },
+    Rule {
+        code: "duplicate_name",
+        at: &["spec"],
+        rule: "self.sources.all(s, !self.buffers.exists(b, b.name == s.name) && !self.sinks.exists(k, k.name == s.name)) \
+               && self.sinks.all(k, !self.buffers.exists(b, b.name == k.name))",
+        message: "a name may be used once in a Pipeline, by one source, buffer or sink",
+        reason: DUPLICATE,
+        field_path: None,
+        cure: "give one of the two another name",
+    },
+    // A record's id says what a repeat is, and the sinks of a buffer look for repeats in all of its records.
+    Rule {
+        code: "id_fields_differ",
+        at: &["spec"],
+        rule: "self.sources.all(a, self.sources.all(b, a.to != b.to || (has(a.idField) == has(b.idField) \
+               && (!has(a.idField) || a.idField == b.idField))))",
+        message: "sources of one buffer must agree on `idField`: its sinks know repeats by it",
+        reason: INVALID,
+        field_path: Some(".sources"),
+        cure: "give the sources of one buffer the same `idField`, or a buffer each",
+    },
+    Rule {
+        code: "duplicate_path",
+        at: &["spec"],
+        rule: "self.sources.all(a, !has(a.http) || (self.sources.exists_one(b, has(b.http) && b.http.path == a.http.path) \
+               && !self.sources.exists(b, has(b.http) && b.http.path == a.http.path + '/schema')))",
+        message: "each source needs an HTTP path of its own, which is not another's path with `/schema` (where its \
+                  schema is served)",
+        reason: DUPLICATE,
+        field_path: Some(".sources"),
+        cure: "give one of the two sources another `path`",
+    },
+    Rule {
+        code: "duplicate_stream",
+        at: &["spec"],
+        rule: "self.buffers.all(a, !has(a.kinesis) || !has(a.kinesis.streamName) || self.buffers.exists_one(b, \
+               has(b.kinesis) && has(b.kinesis.streamName) && b.kinesis.streamName == a.kinesis.streamName))",
+        message: "two buffers cannot be the same stream",
+        reason: DUPLICATE,
+        field_path: Some(".buffers"),
+        cure: "give one of the two buffers another `streamName`, or let both sinks read one buffer",
+    },
+    // Two sinks writing one table would overwrite each other's guards against repeats.
+    Rule {
+        code: "duplicate_table",
+        at: &["spec"],
+        rule: "self.sinks.all(a, !has(a.dynamodb) || a.dynamodb.tables.all(t, self.sinks.exists_one(b, \
+               has(b.dynamodb) && b.dynamodb.tables.exists(u, u.name == t.name))))",
+        message: "a table may be written by one sink only",
+        reason: DUPLICATE,
+        field_path: Some(".sinks"),
+        cure: "give one of the two tables another name, or describe the table in one sink",
+    },
+    Rule {
+        code: "immutable_region",
+        at: &["spec.aws"],
+        rule: "self.region == oldSelf.region",
+        message: "the region cannot change: streams, tables and checkpoints stay where they are",
+        reason: FORBIDDEN,
+        field_path: Some(".region"),
+        cure: "keep the region, and create another Pipeline for the other one",
+    },
+    Rule {
+        code: "choose_one",
+        at: &["spec.sources[]"],
+        rule: "[has(self.http)].filter(x, x).size() == 1",
+        message: "a source holds exactly one of: http",
+        reason: REQUIRED,
+        field_path: None,
+        cure: "add `http` with the path of the endpoint",
+    },
+    Rule {
+        code: "reserved_path",
+        at: &["spec.sources[].http"],
+        rule: "!(self.path in ['/livez', '/readyz', '/metrics'])",
+        message: "`/livez`, `/readyz` and `/metrics` belong to the stage itself",
+        reason: INVALID,
+        field_path: Some(".path"),
+        cure: "use another path, such as `/orders`",
+    },
+    // A Kinesis record holds 1 MiB with its key (PutRecords API reference); aggregation takes some of it.
+    Rule {
+        code: "row_too_large",
+        at: &["spec.sources[].http.limits"],
+        rule: "!has(self.row) || quantity(self.row).compareTo(quantity('1047552')) <= 0",
+        message: "a row may have 1023Ki at most: a Kinesis record holds 1Mi with its partition key",
+        reason: INVALID,
+        field_path: Some(".row"),
+        cure: "write `1023Ki` or less, or leave `row` out",
+    },
+    Rule {
+        code: "choose_one",
+        at: &["spec.buffers[]"],
+        rule: "[has(self.kinesis)].filter(x, x).size() == 1",
+        message: "a buffer holds exactly one of: kinesis",
+        reason: REQUIRED,
+        field_path: None,
+        cure: "add `kinesis` with the number of shards, such as `kinesis: { shards: 1 }`",
+    },
+    Rule {
+        code: "shards_and_mode",
+        at: &["spec.buffers[].kinesis"],
+        rule: "has(self.shards) == (!has(self.mode) || self.mode == 'Provisioned')",
+        message: "a Provisioned stream needs `shards`; an OnDemand stream must not have it",
+        reason: INVALID,
+        field_path: None,
+        cure: "add `shards: 1` for a stream of fixed size, or write `mode: OnDemand` without `shards`",
+    },
+    // IncreaseStreamRetentionPeriod API reference: 24 to 8760 hours.
+    Rule {
+        code: "retention_out_of_range",
+        at: &["spec.buffers[].kinesis"],
+        rule: "!has(self.retention) || (self.retention.endsWith('d') \
+               ? int(self.retention.replace('d', '')) >= 1 && int(self.retention.replace('d', '')) <= 365 \
+               : int(self.retention.replace('h', '')) >= 24 && int(self.retention.replace('h', '')) <= 8760)",
+        message: "retention must be 24h to 8760h (365d)",
+        reason: INVALID,
+        field_path: Some(".retention"),
+        cure: "write a whole number of hours from 24h to 8760h, such as `48h`",
+    },
+    Rule {
+        code: "immutable_stream_name",
+        at: &["spec.buffers[].kinesis"],
+        rule: "has(self.streamName) == has(oldSelf.streamName) && (!has(self.streamName) || self.streamName == oldSelf.streamName)",
+        message: "a stream's name cannot change: checkpoints point into the old stream",
+        reason: FORBIDDEN,
+        field_path: Some(".streamName"),
+        cure: "keep the name, and add another buffer for the other stream",
+    },
+    Rule {
+        code: "choose_one",
+        at: &["spec.sinks[]"],
+        rule: "[has(self.s3), has(self.dynamodb)].filter(x, x).size() == 1",
+        message: "a sink holds exactly one of: s3, dynamodb",
+        reason: REQUIRED,
+        field_path: None,
+        cure: "keep one of `s3` and `dynamodb`, and make a second sink of the other",
+    },
+    Rule {
+        code: "dead_letters_needed",
+        at: &["spec.sinks[]"],
+        rule: "has(self.s3) || has(self.deadLetters)",
+        message: "a sink without `s3` needs `deadLetters`: records that cannot be written must go somewhere",
+        reason: REQUIRED,
+        field_path: None,
+        cure: "add `deadLetters: { bucket: BUCKET }`",
+    },
+    Rule {
+        code: "immutable_from",
+        at: &["spec.sinks[]"],
+        rule: "self.from == oldSelf.from",
+        message: "a sink's `from` cannot change: its checkpoints point into the old buffer's stream",
+        reason: FORBIDDEN,
+        field_path: Some(".from"),
+        cure: "keep `from`, and add another sink for the other buffer",
+    },
+    Rule {
+        code: "immutable_target",
+        at: &["spec.sinks[]"],
+        rule: "has(self.s3) == has(oldSelf.s3) && has(self.dynamodb) == has(oldSelf.dynamodb)",
+        message: "a sink cannot become one of another kind: its checkpoints say what the old one has stored",
+        reason: FORBIDDEN,
+        field_path: None,
+        cure: "keep this sink's kind, and add another sink for the other store",
+    },
+    Rule {
+        code: "sums_in_put",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "self.write != 'put' || (!has(self.set) && !has(self.add))",
+        message: "`set` and `add` belong to `write: aggregate`; `put` stores the whole record",
+        reason: FORBIDDEN,
+        field_path: None,
+        cure: "remove `set` and `add`, or write `write: aggregate`",
+    },
+    Rule {
+        code: "sums_needed",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "self.write != 'aggregate' || (has(self.add) && size(self.add) > 0)",
+        message: "`write: aggregate` needs `add`: what is summed",
+        reason: REQUIRED,
+        field_path: None,
+        cure: "add what is summed, such as `add: { Amount: Amount, Lines: 1 }`, or write `write: put`",
+    },
+    Rule {
+        code: "attribute_twice",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "!has(self.set) || !has(self.add) || self.set.all(a, !(a in self.add))",
+        message: "an attribute is either set or summed",
+        reason: DUPLICATE,
+        field_path: Some(".set"),
+        cure: "remove the attribute from `set` or from `add`",
+    },
+    // One attribute cannot be both keys (CreateTable API reference), nor be changed by an update.
+    Rule {
+        code: "same_key_attribute",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "!has(self.sort) || (has(self.partition.attribute) ? self.partition.attribute \
+               : has(self.partition.field) ? self.partition.field : 'pk') \
+               != (has(self.sort.attribute) ? self.sort.attribute : has(self.sort.field) ? self.sort.field : 'sk')",
+        message: "the partition key and the sort key must be two attributes",
+        reason: DUPLICATE,
+        field_path: Some(".sort"),
+        cure: "give one of the two keys another `attribute`",
+    },
+    Rule {
+        code: "key_is_written",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "[has(self.partition.attribute) ? self.partition.attribute : has(self.partition.field) ? self.partition.field : 'pk', \
+               !has(self.sort) ? '' : has(self.sort.attribute) ? self.sort.attribute : has(self.sort.field) ? self.sort.field : 'sk']\
+               .all(k, (!has(self.set) || !(k in self.set)) && (!has(self.add) || !(k in self.add)))",
+        message: "`set` and `add` cannot write a key's attribute",
+        reason: INVALID,
+        field_path: None,
+        cure: "remove the key's attribute from `set` and `add`: every item has it",
+    },
+    Rule {
+        code: "immutable_key",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "self.partition == oldSelf.partition && has(self.sort) == has(oldSelf.sort) \
+               && (!has(self.sort) || self.sort == oldSelf.sort)",
+        message: "a table's key cannot change",
+        reason: FORBIDDEN,
+        field_path: None,
+        cure: "keep the key, and add another table with the other one",
+    },
+    Rule {
+        code: "immutable_write",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "self.write == oldSelf.write",
+        message: "a table's `write` cannot change: its items are of the other kind",
+        reason: FORBIDDEN,
+        field_path: Some(".write"),
+        cure: "keep `write`, and add another table",
+    },
+    Rule {
+        code: "choose_one",
+        at: &["spec.sinks[].dynamodb.tables[].partition", "spec.sinks[].dynamodb.tables[].sort"],
+        rule: "has(self.field) != has(self.template)",
+        message: "a key has exactly one of: field, template",
+        reason: REQUIRED,
+        field_path: None,
+        cure: "keep one of `field` and `template`",
+    },
+    Rule {
+        code: "template_makes_text",
+        at: &["spec.sinks[].dynamodb.tables[].partition", "spec.sinks[].dynamodb.tables[].sort"],
+        rule: "!has(self.template) || self.type == 'S'",
+        message: "a template makes a string: its type must be S",
+        reason: INVALID,
+        field_path: Some(".type"),
+        cure: "write `type: S`, or use `field` with a field of that type",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_can_be_told_apart_by_its_text_at_its_node() {
+        for (index, rule) in RULES.iter().enumerate() {
+            for other in &RULES[index + 1..] {
+                let shared = rule.at.iter().any(|node| other.at.contains(node));
+                assert!(!shared || rule.rule != other.rule, "{}", rule.rule);
+            }
+        }
+    }
+
+    #[test]
+    fn messages_are_one_line_as_the_api_server_wants_them() {
+        for rule in RULES {
+            assert!(!rule.message.contains('\n') && !rule.message.is_empty(), "{}", rule.code);
+            assert!(!rule.cure.is_empty(), "{}", rule.code);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The patterns of texts in a Pipeline, and what each of them means in words.
+//!
+//! The API server can only say which pattern a text does not match. `penstock validate` says what to write.
+
+use crate::units;
+
+/// A name in the Pipeline: a DNS label (RFC 1123).
+pub const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// An AWS region.
+pub const REGION: &str = "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$";
+/// An endpoint of an emulator.
+pub const ENDPOINT: &str = "^https?://[^ /]+/?$";
+/// A stream's or a table's name (Kinesis CreateStream, DynamoDB CreateTable).
+pub const AWS_NAME: &str = "^[a-zA-Z0-9_.-]+$";
+/// How long a stream keeps its records.
+pub const RETENTION: &str = "^[1-9][0-9]{0,3}(h|d)$";
+/// A bucket's name (S3 user guide, "General purpose bucket naming rules").
+pub const BUCKET: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$";
+/// The first part of an object's key: the characters that S3 calls safe, and no slash in front.
+pub const KEY_PREFIX: &str = "^[A-Za-z0-9!_.*'()=-][A-Za-z0-9!_.*'()/=-]*$";
+/// A field that holds an id.
+pub const FIELD: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// The path of an HTTP route.
+pub const HTTP_PATH: &str = "^(/[A-Za-z0-9._~-]+)+$";
+/// The name of a Secret: a DNS subdomain (RFC 1123).
+pub const SECRET_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// The value of a label.
+pub const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
+
+/// What a text must be to match a pattern, to follow "it must be".
+#[must_use]
+pub fn meaning(pattern: &str) -> Option<&'static str> {
+    Some(match pattern {
+        NAME_PATTERN => {
+            "a DNS label: lower-case letters, digits and dashes, with a letter or digit at both ends, such as `orders-2`"
+        }
+        REGION => "an AWS region, such as `eu-west-1`",
+        ENDPOINT => "a URL without a path, such as `http://127.0.0.1:4566`",
+        AWS_NAME => "letters, digits, `_`, `.` and `-` only",
+        RETENTION => "whole hours or days, such as `48h` or `7d`",
+        BUCKET => "a bucket's name: lower-case letters, digits, dots and dashes, with a letter or digit around each dot and at both ends",
+        KEY_PREFIX => "a key prefix of letters, digits and `!_.*'()/=-`, without a slash in front, such as `dead-letters/`",
+        FIELD => "a field's name: letters, digits and `_`, with no digit in front",
+        HTTP_PATH => "a path with a slash in front and none at the end, such as `/orders`",
+        SECRET_NAME => "a Secret's name: lower-case letters, digits, dots and dashes",
+        LABEL_VALUE => "a label's value: letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
+        units::SIZE_PATTERN => "a size: a whole number of bytes above 0, or one with `Ki`, `Mi` or `Gi`, such as `64Mi`",
+        units::DURATION_PATTERN => {
+            "a duration: a whole number above 0 and one of `ms`, `s`, `m`, `h`, `d`, such as `5m`"
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,77 @@
+//! What the operator reports of a Pipeline.
+//!
+//! Nothing in here changes while nothing changes: lag and rates are metrics, not status.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator reports of a Pipeline.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PipelineStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Reconciling` and `Stalled` (as kstatus reads them), and one for each concern.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub stages: Vec<StageStatus>,
+    /// How many stages are ready, of how many, such as `3/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub stages_ready: Option<String>,
+}
+
+/// One observation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What is observed, such as `Ready`.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 316))]
+    pub condition_type: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: ConditionStatus,
+    /// The generation of the spec that was observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// When the status last became what it is.
+    #[schemars(length(max = 64), extend("format" = "date-time"))]
+    pub last_transition_time: String,
+    /// Why, as one stable word.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
+    pub reason: String,
+    /// Why, for people: what was observed and what to do about it.
+    #[schemars(length(max = 32768))]
+    pub message: String,
+}
+
+/// Whether what a condition names is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionStatus {
+    /// It is so.
+    True,
+    /// It is not.
+    False,
+    /// It could not be observed.
+    Unknown,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StageStatus {
+    /// The stage's name: that of the source or sink.
+    #[schemars(length(max = 40))]
+    pub name: String,
+    /// The pods that are wanted.
+    #[schemars(range(min = 0))]
+    pub replicas: i32,
+    /// The pods that are ready.
+    #[schemars(range(min = 0))]
+    pub ready_replicas: i32,
+}
