@@ -84,6 +84,24 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_message_with_a_right_digest_never_panics(
+        records in records(), damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)
+    ) {
+        let mut records = records;
+        records.push(("k".into(), Some(1), vec![1]));
+        let data = aggregate(1 << 20, &records).0.finish().unwrap().entry.data;
+        let mut message = data[MAGIC.len()..data.len() - DIGEST_LEN].to_vec();
+        for (place, byte) in damage {
+            let place = place.index(message.len());
+            message[place] = byte;
+        }
+        if let Deaggregated::Aggregate(members) = deaggregate(&wrapped(&message)) {
+            let said = members.len();
+            prop_assert_eq!(members.count(), said);
+        }
+    }
+
+    #[test]
     fn a_flipped_bit_makes_it_a_record_as_it_stands(records in records(), place: prop::sample::Index, bit in 0u8..8) {
         let mut records = records;
         records.push(("k".into(), None, vec![1]));
