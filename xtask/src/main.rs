@@ -1,2 +1,50 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: the project's own commands. Light on purpose: it is built before anything else.
+
+mod bench;
+mod demo;
+mod generated;
+mod paths;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  demo [-- FILE.csv]   set up, build and run the main job on embedded engines; a generated file when none is named
+  test [-- ARGS]       run the tests; ARGS go to `cargo test`
+  lint                 formatting, clippy, licences (cargo-deny), generated files
+  crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
+  bench [-- ARGS]      run the benchmarks (release build); see tests/bench
+  kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
+";
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let rest = rest.strip_prefix(&["--".to_owned()][..]).unwrap_or(rest);
+    match command {
+        "demo" => demo::run(rest),
+        "test" => test::run(rest),
+        "lint" => test::lint(),
+        "crds" => generated::crds(rest.iter().any(|argument| argument == "--check")),
+        "bench" => bench::bench(rest),
+        "kill" => bench::kill(rest),
+        "help" | "--help" | "-h" => {
+            print_usage();
+            Ok(ExitCode::SUCCESS)
+        }
+        other => bail!("there is no command {other:?}\n\n{USAGE}"),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "what was asked for")]
+fn print_usage() {
+    println!("{USAGE}");
+}

@@ -1,0 +1,161 @@
+//! The stages of a Pipeline, started side by side in one process.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use penstock_api::plan::{HttpStage, Plan, StageConfig, StageKind};
+use penstock_consumer::Summary;
+use penstock_ingest::Running;
+use penstock_runtime::{Aws, Health, Metrics, Stop, serve_admin};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::endpoints::{SourceEndpoint, base_url};
+use super::{Args, secrets};
+use crate::starting::{self, Surroundings};
+
+/// The one worker of each sink in this process. Its name stays the same from run to run: the data folder
+/// has one user at a time, so a restart finds its own leases and need not wait for them to expire.
+const WORKER: &str = "local";
+
+/// The running stages.
+pub(super) struct Stages {
+    sources: Vec<(SourceEndpoint, Running)>,
+    sinks: Vec<(String, JoinHandle<anyhow::Result<Summary>>)>,
+    admin: Vec<(String, SocketAddr)>,
+    sources_stop: Stop,
+    stop: Stop,
+    admin_stop: CancellationToken,
+}
+
+impl Stages {
+    /// Provisions what the plan needs, then starts sinks before sources, so that nothing waits unread.
+    pub(super) async fn start(
+        args: &Args,
+        plan: &Plan,
+        aws: &Aws,
+        stop: &Stop,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
+        let around = Surroundings { aws: aws.clone(), stop: stop.clone(), health: Health::new() };
+        let options = penstock_provision::Options { create_buckets: !args.aws };
+        penstock_provision::provision(&plan.resources, &around.clients(), options)
+            .await
+            .context("the streams, tables and buckets of the Pipeline are not there")?;
+        let mut stages = Self {
+            sources: Vec::new(),
+            sinks: Vec::new(),
+            admin: Vec::new(),
+            sources_stop: stop.child(),
+            stop: stop.clone(),
+            admin_stop: CancellationToken::new(),
+        };
+        for config in plan.stages.iter().rev() {
+            let around = Surroundings {
+                aws: aws.clone(),
+                stop: if matches!(config.kind, StageKind::Http(_)) { stages.sources_stop.clone() } else { stop.clone() },
+                health: Health::new(),
+            };
+            stages.start_one(args, config, around, &metrics).await?;
+        }
+        stages.sources.reverse();
+        Ok(stages)
+    }
+
+    async fn start_one(
+        &mut self,
+        args: &Args,
+        config: &StageConfig,
+        around: Surroundings,
+        metrics: &Metrics,
+    ) -> anyhow::Result<()> {
+        let admin = SocketAddr::new(args.bind, nth_port(args.admin_port, self.admin.len())?);
+        let admin = serve_admin(admin, around.health.clone(), metrics.clone(), self.admin_stop.clone()).await?;
+        self.admin.push((config.name.clone(), admin));
+        match &config.kind {
+            StageKind::Http(stage) => self.start_source(args, config, stage, around).await,
+            StageKind::Sink(stage) => {
+                let (config, stage) = (config.clone(), stage.clone());
+                let name = config.name.clone();
+                let run = async move { starting::sink(&config, &stage, WORKER, &around).await };
+                self.sinks.push((name, tokio::spawn(run)));
+                Ok(())
+            }
+        }
+    }
+
+    async fn start_source(
+        &mut self,
+        args: &Args,
+        config: &StageConfig,
+        stage: &HttpStage,
+        around: Surroundings,
+    ) -> anyhow::Result<()> {
+        let listen = SocketAddr::new(args.bind, nth_port(args.http_port, self.sources.len())?);
+        let folder: Option<PathBuf> =
+            stage.api_keys_secret.as_ref().map(|secret| args.data_dir.join("secrets").join(secret));
+        let keys = folder.as_deref().map_or(Ok(Vec::new()), secrets::read_or_create)?;
+        let key_file = folder.as_ref().zip(keys.first()).map(|(folder, key)| folder.join(&key.name));
+        let running = starting::http(config, stage, listen, keys, &around).await?;
+        let endpoint = SourceEndpoint {
+            name: config.name.clone(),
+            url: format!("{}{}", base_url(running.local_addr()), stage.path),
+            api_keys_dir: folder.map(|folder| folder.display().to_string()),
+            api_key_file: key_file.map(|file| file.display().to_string()),
+        };
+        self.sources.push((endpoint, running));
+        Ok(())
+    }
+
+    /// The HTTP sources, in the order of the Pipeline.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &SourceEndpoint> {
+        self.sources.iter().map(|(endpoint, _)| endpoint)
+    }
+
+    /// Name and admin address of each stage.
+    pub(super) fn admin(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.admin.iter().map(|(name, addr)| (name.as_str(), *addr))
+    }
+
+    /// The HTTP source of the name, or the first.
+    pub(super) fn source(&self, name: Option<&str>) -> Option<&SourceEndpoint> {
+        match name {
+            Some(name) => self.sources().find(|source| source.name == name),
+            None => self.sources().next(),
+        }
+    }
+
+    /// Ends the sources, then lets the sinks go on until everything in the streams is stored.
+    pub(super) async fn drain_to_the_tip(&self) -> anyhow::Result<()> {
+        self.sources_stop.drain.cancel();
+        for (endpoint, running) in &self.sources {
+            running.finished().await.with_context(|| format!("the source {:?} ended", endpoint.name))?;
+        }
+        self.stop.at_tip.cancel();
+        Ok(())
+    }
+
+    /// Waits for all stages to end; gives what each sink counted.
+    pub(super) async fn finished(mut self) -> anyhow::Result<BTreeMap<String, Summary>> {
+        let mut counted = BTreeMap::new();
+        for (name, sink) in std::mem::take(&mut self.sinks) {
+            let Ok(summary) = sink.await else { bail!("the sink {name:?} ended in a panic: please report it") };
+            counted.insert(name, summary?);
+        }
+        self.sources_stop.drain.cancel();
+        for (endpoint, running) in &self.sources {
+            running.finished().await.with_context(|| format!("the source {:?} ended", endpoint.name))?;
+        }
+        self.admin_stop.cancel();
+        Ok(counted)
+    }
+}
+
+fn nth_port(first: u16, index: usize) -> anyhow::Result<u16> {
+    if first == 0 {
+        return Ok(0);
+    }
+    u16::try_from(index).ok().and_then(|index| first.checked_add(index)).context("there are not enough ports above the first")
+}

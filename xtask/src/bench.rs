@@ -1,0 +1,23 @@
+//! `cargo xtask bench` and `cargo xtask kill`: what takes long by nature.
+
+use std::process::ExitCode;
+
+use crate::process::{cargo, run};
+
+/// The main job at the size of a month and of a year: time, memory and CPU time of each process.
+pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    measured("main-job", arguments)
+}
+
+/// The main job while its processes are killed again and again.
+pub(crate) fn kill(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    run(&mut cargo(["build", "--release", "--locked", "--package", "penstock"]))?;
+    run(cargo(["run", "--release", "--locked", "--package", "penstock-faults", "--bin", "kill", "--"]).args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measured(bench: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    run(&mut cargo(["build", "--release", "--locked", "--package", "penstock"]))?;
+    run(cargo(["run", "--release", "--locked", "--package", "penstock-bench", "--bin", bench, "--"]).args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
