@@ -1,1 +1,68 @@
-//! penstock-conformance
+//! Independent clients: what they need to run, so that tests are not our own code agreeing with itself.
+//!
+//! The scripts beside this crate use boto3, pinned in `requirements.txt`. [`python`] gives an interpreter
+//! that has it, in a virtual environment under the user's cache folder, made when it is first asked for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+const REQUIREMENTS: &str = include_str!("../requirements.txt");
+
+/// The folder with the scripts.
+#[must_use]
+pub fn scripts() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A Python interpreter that has the pinned packages.
+///
+/// # Errors
+/// When there is no `python3` with `venv`, or its packages cannot be installed.
+pub fn python() -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join("python");
+    fs::create_dir_all(&folder)?;
+    // Tests run side by side, also in several processes: one makes the environment, the others wait.
+    let lock = fs::File::create(folder.join("lock"))?;
+    lock.lock().context("the lock of the Python environment cannot be taken")?;
+    let environment = folder.join("environment");
+    let interpreter = environment.join("bin/python");
+    let stamp = folder.join("installed.txt");
+    if interpreter.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
+        return Ok(interpreter);
+    }
+    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let wanted = scripts().join("requirements.txt");
+    run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "-r"]).arg(wanted))?;
+    fs::write(&stamp, REQUIREMENTS)?;
+    Ok(interpreter)
+}
+
+/// Whether a test may leave out what this machine cannot do: never in CI.
+///
+/// # Errors
+/// In CI, with the reason.
+pub fn may_skip(what: &str, why: &anyhow::Error) -> anyhow::Result<()> {
+    if std::env::var_os("CI").is_some() {
+        bail!("{what} cannot be skipped in CI: {why:#}");
+    }
+    Ok(())
+}
+
+fn cache() -> anyhow::Result<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME is set")?;
+    Ok(base.join("penstock"))
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| format!("{} cannot be started", command.get_program().display()))?;
+    if !output.status.success() {
+        bail!("{} failed: {}", command.get_program().display(), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
