@@ -159,7 +159,7 @@ impl Function for NamedZone {
     fn compile(&self, state: &TypeState, ctx: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
         let named = match arguments.optional_literal("timezone", state) {
             Ok(None) => true,
-            Ok(Some(zone)) => zone.as_str().is_some_and(|name| !name.is_empty() && name != "local"),
+            Ok(Some(zone)) => zone.to_str_lossy().is_some_and(|name| !name.is_empty() && name != "local"),
             Err(_) => false,
         };
         if named { self.0.compile(state, ctx, arguments) } else { Err(Box::new(ZoneOfTheMachine)) }
