@@ -1,1 +1,60 @@
-//! penstock-faults
+//! The main job as processes that can be killed: the server (`penstock run`) and the client (`penstock send`).
+//!
+//! It knows the command line, the ready file and signals; it links none of the stages, so that what is
+//! tested is what people start.
+
+mod client;
+mod server;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+
+pub use client::Client;
+pub use server::{Ready, Server, ServerOptions, Source};
+pub use verify::{Verdict, verify};
+
+/// The root of the workspace.
+#[must_use]
+pub fn root() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
+}
+
+/// The `penstock` command, built in the profile that this crate was built in.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn penstock() -> anyhow::Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let release = !cfg!(debug_assertions);
+    let mut build = Command::new(cargo);
+    build.args(["build", "--locked", "--quiet", "--package", "penstock"]).current_dir(root());
+    if release {
+        build.arg("--release");
+    }
+    if !build.status().context("cargo cannot be started")?.success() {
+        bail!("penstock cannot be built");
+    }
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join(if release { "release" } else { "debug" }).join("penstock"))
+}
+
+/// Generates shop data.
+///
+/// # Errors
+/// When the command fails.
+pub fn sample(penstock: &Path, rows: u64, seed: u64, out: &Path) -> anyhow::Result<()> {
+    let status = Command::new(penstock)
+        .args(["sample", "--rows", &rows.to_string(), "--seed", &seed.to_string(), "--out"])
+        .arg(out)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .context("penstock cannot be started")?;
+    if !status.success() {
+        bail!("penstock sample ended with {status}");
+    }
+    Ok(())
+}
