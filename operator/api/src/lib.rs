@@ -2,12 +2,16 @@
 //!
 //! - [`spec`]: the types of the custom resource, which also generate its schema;
 //! - [`units`]: durations, sizes and ports as people write them;
-//! - [`crd`]: the CustomResourceDefinition, made from the types;
+//! - [`rules`]: the rules that tie fields together;
+//! - [`crd`]: the CustomResourceDefinition, made from the types and the rules;
+//! - `check` (feature `check`): what is wrong with a manifest, where, and what to write instead;
 //! - [`plan`]: the pure function from a Pipeline to its stages and the streams, tables and buckets they need.
 //!
 //! It knows what a Pipeline means and nothing of how it is carried out. Deliberately absent: I/O, clocks,
 //! a Kubernetes client, the AWS SDK. `penstock run`, `penstock render` and the operator share it.
 
+#[cfg(feature = "check")]
+pub mod check;
 pub mod crd;
 pub mod plan;
 pub mod rules;
