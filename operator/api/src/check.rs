@@ -120,7 +120,14 @@ impl Document {
     /// A finding at a place in this resource. The place is the value, or, where it is a list or a map, the key;
     /// for a field that is missing, the nearest thing around it that is there.
     #[must_use]
-    pub fn finding(&self, severity: Severity, code: &'static str, path: &Path, message: String, cure: String) -> Finding {
+    pub fn finding(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        path: &Path,
+        message: String,
+        cure: String,
+    ) -> Finding {
         let span = self.root.locate(path);
         let path = self.base.join(path).to_string();
         Finding { severity, code, document: self.index, path, message, cure, span }
@@ -166,9 +173,9 @@ struct Checker {
 
 impl Checker {
     fn pipeline(&self, document: &mut Document, value: &Value, old: Option<&Value>) -> Vec<Finding> {
-        let mut findings = structure::check(&self.schema, document);
-        // As on the API server, rules apply to what has the right shape. A field too many does not spoil it.
-        if findings.iter().any(|finding| finding.code != structure::UNKNOWN_FIELD) {
+        let structure::Shape { mut findings, sound } = structure::check(&self.schema, document);
+        // As on the API server, rules apply to what has the right shape.
+        if !sound {
             return findings;
         }
         findings.extend(self.rules.check(document, value, old));
@@ -194,6 +201,3 @@ fn planned(value: &Value) -> Result<Pipeline, String> {
     plan(&pipeline).map_err(|error: PlanError| error.to_string())?;
     Ok(pipeline)
 }
-
-#[cfg(test)]
-mod tests;

@@ -92,12 +92,8 @@ fn of<T: JsonSchema>() -> Value {
 
 fn printer_columns() -> Value {
     let ready = |field: &str| format!(".status.conditions[?(@.type==\"Ready\")].{field}");
-    let column = |name: &str, path: String, description: &str| {
-        json!({ "name": name, "type": "string", "jsonPath": path, "description": description })
-    };
-    let wide = |name: &str, path: String, description: &str| {
-        json!({ "name": name, "type": "string", "jsonPath": path, "description": description, "priority": 1 })
-    };
+    let column = |name: &str, path: String, description: &str| json!({ "name": name, "type": "string", "jsonPath": path, "description": description });
+    let wide = |name: &str, path: String, description: &str| json!({ "name": name, "type": "string", "jsonPath": path, "description": description, "priority": 1 });
     json!([
         column("Ready", ready("status"), "Whether every stage does its work"),
         column("Stages", ".status.stagesReady".to_owned(), "How many stages are ready, of how many"),

@@ -12,8 +12,8 @@ use crate::units::{self, InvalidUnit};
 
 pub use resources::{BucketPlan, KeyAttribute, Resources, StreamPlan, TablePlan, TablePurpose};
 pub use stage::{
-    AwsTarget, DynamoDbTarget, HttpStage, ObjectStoreTarget, PipelineRef, SinkStage, SinkTarget, StageConfig, StageKind,
-    TableTarget, TtlTarget, WriteTarget,
+    AwsTarget, DynamoDbTarget, HttpStage, ObjectStoreTarget, PipelineRef, SinkStage, SinkTarget, StageConfig,
+    StageKind, TableTarget, TtlTarget, WriteTarget,
 };
 
 /// What follows from a Pipeline.
@@ -93,9 +93,8 @@ fn size_or(text: Option<&String>, default: u64, part: impl Fn() -> String) -> Re
 }
 
 fn millis_or(text: Option<&String>, default: u64, part: impl Fn() -> String) -> Result<u64, PlanError> {
-    let read = |text: &String| {
-        units::duration(text).map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-    };
+    let read =
+        |text: &String| units::duration(text).map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     text.map_or(Ok(default), read).map_err(|source| PlanError::Unit { part: part(), source })
 }
 

@@ -19,7 +19,8 @@ pub struct Rule {
     pub rule: &'static str,
     /// What the API server answers.
     pub message: &'static str,
-    /// The API server's reason: `FieldValueInvalid`, `…Forbidden`, `…Required` or `…Duplicate`.
+    /// The API server's reason: `FieldValueInvalid`, `…Forbidden` or `…Required`. There is also `…Duplicate`,
+    /// with which it keeps the message to itself.
     pub reason: &'static str,
     /// The field at fault, relative to the node.
     pub field_path: Option<&'static str>,
@@ -30,7 +31,6 @@ pub struct Rule {
 const INVALID: &str = "FieldValueInvalid";
 const FORBIDDEN: &str = "FieldValueForbidden";
 const REQUIRED: &str = "FieldValueRequired";
-const DUPLICATE: &str = "FieldValueDuplicate";
 
 /// All rules, from the object down.
 pub const RULES: &[Rule] = &[
@@ -71,7 +71,7 @@ pub const RULES: &[Rule] = &[
         rule: "self.sources.all(s, !self.buffers.exists(b, b.name == s.name) && !self.sinks.exists(k, k.name == s.name)) \
                && self.sinks.all(k, !self.buffers.exists(b, b.name == k.name))",
         message: "a name may be used once in a Pipeline, by one source, buffer or sink",
-        reason: DUPLICATE,
+        reason: INVALID,
         field_path: None,
         cure: "give one of the two another name",
     },
@@ -93,7 +93,7 @@ pub const RULES: &[Rule] = &[
                && !self.sources.exists(b, has(b.http) && b.http.path == a.http.path + '/schema')))",
         message: "each source needs an HTTP path of its own, which is not another's path with `/schema` (where its \
                   schema is served)",
-        reason: DUPLICATE,
+        reason: INVALID,
         field_path: Some(".sources"),
         cure: "give one of the two sources another `path`",
     },
@@ -103,7 +103,7 @@ pub const RULES: &[Rule] = &[
         rule: "self.buffers.all(a, !has(a.kinesis) || !has(a.kinesis.streamName) || self.buffers.exists_one(b, \
                has(b.kinesis) && has(b.kinesis.streamName) && b.kinesis.streamName == a.kinesis.streamName))",
         message: "two buffers cannot be the same stream",
-        reason: DUPLICATE,
+        reason: INVALID,
         field_path: Some(".buffers"),
         cure: "give one of the two buffers another `streamName`, or let both sinks read one buffer",
     },
@@ -114,7 +114,7 @@ pub const RULES: &[Rule] = &[
         rule: "self.sinks.all(a, !has(a.dynamodb) || a.dynamodb.tables.all(t, self.sinks.exists_one(b, \
                has(b.dynamodb) && b.dynamodb.tables.exists(u, u.name == t.name))))",
         message: "a table may be written by one sink only",
-        reason: DUPLICATE,
+        reason: INVALID,
         field_path: Some(".sinks"),
         cure: "give one of the two tables another name, or describe the table in one sink",
     },
@@ -253,7 +253,7 @@ pub const RULES: &[Rule] = &[
         at: &["spec.sinks[].dynamodb.tables[]"],
         rule: "!has(self.set) || !has(self.add) || self.set.all(a, !(a in self.add))",
         message: "an attribute is either set or summed",
-        reason: DUPLICATE,
+        reason: INVALID,
         field_path: Some(".set"),
         cure: "remove the attribute from `set` or from `add`",
     },
@@ -265,7 +265,7 @@ pub const RULES: &[Rule] = &[
                : has(self.partition.field) ? self.partition.field : 'pk') \
                != (has(self.sort.attribute) ? self.sort.attribute : has(self.sort.field) ? self.sort.field : 'sk')",
         message: "the partition key and the sort key must be two attributes",
-        reason: DUPLICATE,
+        reason: INVALID,
         field_path: Some(".sort"),
         cure: "give one of the two keys another `attribute`",
     },

@@ -17,11 +17,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use buffer::{Buffer, DeletionPolicy, Kinesis, StreamMode};
-pub use sink::{
-    Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3, Sink, StartAt, Table,
-    Ttl, Write,
-};
 pub use patterns::NAME_PATTERN;
+pub use sink::{
+    Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3, Sink, StartAt, Table, Ttl,
+    Write,
+};
 pub use source::{Aggregation, ApiKeys, Auth, Http, HttpLimits, Source};
 pub use status::{Condition, ConditionStatus, PipelineStatus, StageStatus};
 

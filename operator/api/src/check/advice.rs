@@ -18,7 +18,13 @@ pub(super) fn of(document: &Document, pipeline: &Pipeline) -> Vec<Finding> {
         };
         let path = Path::of("spec.buffers").index(index).key("name");
         let message = format!("{message} the buffer `{}`", buffer.name);
-        findings.push(document.finding(Severity::Warning, "unused_buffer", &path, message, format!("{cure}{}`", buffer.name)));
+        findings.push(document.finding(
+            Severity::Warning,
+            "unused_buffer",
+            &path,
+            message,
+            format!("{cure}{}`", buffer.name),
+        ));
     }
     findings
 }

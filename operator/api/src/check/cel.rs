@@ -39,12 +39,21 @@ impl Rules {
         findings
     }
 
-    fn node(&self, schema: &Value, value: &Value, old: Option<&Value>, place: &Place, report: &mut dyn FnMut(&Place, &Rule, &Value)) {
+    fn node(
+        &self,
+        schema: &Value,
+        value: &Value,
+        old: Option<&Value>,
+        place: &Place,
+        report: &mut dyn FnMut(&Place, &Rule, &Value),
+    ) {
         if let Some(compiled) = self.nodes.get(&place.node)
             && let Err(errors) = self.validator.validate_compiled(compiled, value, old)
         {
             for error in &errors {
-                if let Some(rule) = RULES.iter().find(|rule| rule.rule == error.rule && rule.at.contains(&place.node.as_str())) {
+                if let Some(rule) =
+                    RULES.iter().find(|rule| rule.rule == error.rule && rule.at.contains(&place.node.as_str()))
+                {
                     report(place, rule, value);
                 }
             }
@@ -117,7 +126,13 @@ fn report(document: &Document, place: &Place, rule: &Rule, value: &Value) -> Vec
     let culprits = culprits::of(rule, value);
     if culprits.is_empty() {
         let path = rule.field_path.map_or_else(|| place.path.clone(), |field| place.path.join(&Path::of(field)));
-        return vec![document.finding(Severity::Error, rule.code, &path, rule.message.to_owned(), rule.cure.to_owned())];
+        return vec![document.finding(
+            Severity::Error,
+            rule.code,
+            &path,
+            rule.message.to_owned(),
+            rule.cure.to_owned(),
+        )];
     }
     culprits
         .into_iter()

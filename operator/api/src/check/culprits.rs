@@ -25,7 +25,9 @@ pub(super) fn of(rule: &Rule, node: &Value) -> Vec<Culprit> {
         ("unknown_buffer", Some(".sources")) => unknown_buffers(node, "sources", "to", "source", "writes to"),
         ("unknown_buffer", _) => unknown_buffers(node, "sinks", "from", "sink", "reads"),
         ("name_too_long", _) => long_names(node),
-        ("duplicate_name", _) => repeated(names(node), "name", "a name may be used once, by one source, buffer or sink"),
+        ("duplicate_name", _) => {
+            repeated(names(node), "name", "a name may be used once, by one source, buffer or sink")
+        }
         ("duplicate_path", _) => duplicate_paths(node),
         ("duplicate_stream", _) => repeated(streams(node), "stream", "two buffers cannot be the same stream"),
         ("duplicate_table", _) => repeated(tables(node), "table", "a table may be written by one sink only"),
@@ -121,7 +123,11 @@ fn repeated(found: Found, what: &str, why: &str) -> Vec<Culprit> {
     for (path, name) in found {
         match first.get(&name) {
             Some(before) => {
-                culprits.push(Culprit { path, message: format!("the {what} `{name}` is also at {before}: {why}"), cure: None });
+                culprits.push(Culprit {
+                    path,
+                    message: format!("the {what} `{name}` is also at {before}: {why}"),
+                    cure: None,
+                });
             }
             None => {
                 first.insert(name, path);
@@ -153,7 +159,9 @@ fn duplicate_paths(spec: &Value) -> Vec<Culprit> {
 }
 
 fn id_fields(spec: &Value) -> Vec<Culprit> {
-    let shown = |source: &Value| source["idField"].as_str().map_or("no `idField`".to_owned(), |field| format!("`idField: {field}`"));
+    let shown = |source: &Value| {
+        source["idField"].as_str().map_or("no `idField`".to_owned(), |field| format!("`idField: {field}`"))
+    };
     items(spec, "sources")
         .filter_map(|(index, source)| {
             let (_, first) = items(spec, "sources").find(|(_, other)| other["to"] == source["to"])?;
@@ -198,7 +206,8 @@ fn attributes_twice(table: &Value) -> Vec<Culprit> {
 }
 
 fn written_keys(table: &Value) -> Vec<Culprit> {
-    let attribute = |key: &Value, default: &str| key["attribute"].as_str().or(key["field"].as_str()).unwrap_or(default).to_owned();
+    let attribute =
+        |key: &Value, default: &str| key["attribute"].as_str().or(key["field"].as_str()).unwrap_or(default).to_owned();
     let mut keys = vec![attribute(&table["partition"], "pk")];
     if !table["sort"].is_null() {
         keys.push(attribute(&table["sort"], "sk"));

@@ -73,7 +73,9 @@ impl fmt::Display for Path {
         for (position, step) in self.0.iter().enumerate() {
             match step {
                 Step::Index(index) => write!(f, "[{index}]")?,
-                Step::Key(key) if key.is_empty() || key.contains(['.', '[', ']', '"', ' ', '/']) => write!(f, "[{key:?}]")?,
+                Step::Key(key) if key.is_empty() || key.contains(['.', '[', ']', '"', ' ', '/']) => {
+                    write!(f, "[{key:?}]")?
+                }
                 Step::Key(key) if position == 0 => f.write_str(key)?,
                 Step::Key(key) => write!(f, ".{key}")?,
             }

@@ -54,13 +54,23 @@ fn identity(document: &Document) -> Option<Finding> {
     };
     if !matches!(document.root.kind, NodeKind::Map(_)) {
         let message = format!("a document must be a Kubernetes resource, and is {}", what_it_is(&document.root));
-        return error("not_a_resource", "", message, format!("begin it with `apiVersion: {}` and `kind: {KIND}`", api_version()));
+        return error(
+            "not_a_resource",
+            "",
+            message,
+            format!("begin it with `apiVersion: {}` and `kind: {KIND}`", api_version()),
+        );
     }
     for (field, value, example) in
         [("apiVersion", &document.api_version, api_version()), ("kind", &document.kind, KIND.to_owned())]
     {
         if value.is_empty() {
-            return error("not_a_resource", field, format!("the resource has no `{field}`"), format!("write `{field}: {example}`"));
+            return error(
+                "not_a_resource",
+                field,
+                format!("the resource has no `{field}`"),
+                format!("write `{field}: {example}`"),
+            );
         }
     }
     let (group, version) = document.api_version.split_once('/').unwrap_or(("", &document.api_version));
@@ -72,7 +82,9 @@ fn identity(document: &Document) -> Option<Finding> {
         let message = format!("`{}` is not a kind of `{}`", document.kind, api_version());
         return error("unknown_kind", "kind", message, format!("write `kind: {KIND}`"));
     }
-    if document.kind == KIND && group != GROUP && similar(group, [GROUP]).is_some() {
+    // Other projects have a kind of that name too: only a group that means ours is a mistake.
+    let means_ours = similar(group, [GROUP]).is_some() || group.split('.').next() == GROUP.split('.').next();
+    if document.kind == KIND && group != GROUP && means_ours {
         let message = format!("there is no API group `{group}`");
         return error("unknown_api_version", "apiVersion", message, format!("write `apiVersion: {}`", api_version()));
     }

@@ -45,11 +45,15 @@ fn resolve(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Value::Bool(true),
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Value::Bool(false),
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Value::Bool(false);
+        }
         _ => {}
     }
     match text.as_bytes().first() {
-        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number),
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => {
+            number(text).map_or_else(|| Value::String(text.to_owned()), Value::Number)
+        }
         _ => Value::String(text.to_owned()),
     }
 }
@@ -83,7 +87,9 @@ fn whole_number(text: &str) -> Option<Number> {
 fn fraction(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     // Rust reads `inf` and `nan` as numbers; YAML does not.
-    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') || !unsigned.contains(|c: char| c.is_ascii_digit()) {
+    if !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        || !unsigned.contains(|c: char| c.is_ascii_digit())
+    {
         return None;
     }
     let value: f64 = text.parse().ok()?;

@@ -13,18 +13,24 @@ use super::yaml::{Node, NodeKind};
 use super::{Document, Finding, Severity, Span};
 use crate::spec::patterns;
 
-/// The code of a field that the schema does not have: the one fault that leaves the rest checkable.
-pub(super) const UNKNOWN_FIELD: &str = "unknown_field";
+/// What is wrong with a resource's shape.
+pub(super) struct Shape {
+    /// What is wrong.
+    pub(super) findings: Vec<Finding>,
+    /// Whether rules can be asked of it: a field too many does no harm.
+    pub(super) sound: bool,
+}
 
-pub(super) fn check(schema: &Value, document: &Document) -> Vec<Finding> {
-    let mut walk = Walk { document, findings: Vec::new(), patterns: HashMap::new() };
+pub(super) fn check(schema: &Value, document: &Document) -> Shape {
+    let mut walk = Walk { document, findings: Vec::new(), sound: true, patterns: HashMap::new() };
     walk.node(schema, &document.root, &Path::default());
-    walk.findings
+    Shape { findings: walk.findings, sound: walk.sound }
 }
 
 struct Walk<'a> {
     document: &'a Document,
     findings: Vec<Finding>,
+    sound: bool,
     patterns: HashMap<&'a str, Option<Regex>>,
 }
 
@@ -51,12 +57,16 @@ impl<'a> Walk<'a> {
             return self.wrong_type(node, path, "a map", &example);
         };
         self.size(schema, "maxProperties", entries.len(), path, "entries");
+        let mut misspelt = None;
         if let Some(properties) = schema["properties"].as_object() {
             for entry in entries {
                 let path = path.key(&entry.key.text);
                 match properties.get(&entry.key.text) {
                     Some(property) => self.node(property, &entry.value, &path),
-                    None => self.unknown_field(schema, &entry.key.text, entry.key.span, &path),
+                    None => {
+                        misspelt = misspelt.or_else(|| similar(&entry.key.text, properties.keys().map(String::as_str)));
+                        self.unknown_field(schema, &entry.key.text, entry.key.span, &path);
+                    }
                 }
             }
         } else if schema["additionalProperties"].is_object() {
@@ -66,7 +76,11 @@ impl<'a> Walk<'a> {
         }
         for required in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             if node.get(required).is_none() {
-                self.missing_field(schema, required, path);
+                self.sound = false;
+                // A field that is there under a wrong name is told of once.
+                if misspelt != Some(required) {
+                    self.missing_field(schema, required, path);
+                }
             }
         }
     }
@@ -97,7 +111,12 @@ impl<'a> Walk<'a> {
             let Some(text) = value.text() else { continue };
             if let Some(line) = seen.insert(text, value.span.line) {
                 let message = format!("`{}` has the {key} `{text}` twice; it is first in line {line}", name(path));
-                self.error("duplicate_item", &path.index(index).key(key), message, format!("give one of the two another {key}"));
+                self.error(
+                    "duplicate_item",
+                    &path.index(index).key(key),
+                    message,
+                    format!("give one of the two another {key}"),
+                );
             }
         }
     }
@@ -111,7 +130,12 @@ impl<'a> Walk<'a> {
         if let Some(allowed) = schema["enum"].as_array() {
             let allowed: Vec<&str> = allowed.iter().filter_map(Value::as_str).collect();
             if !allowed.contains(&text) {
-                let message = format!("`{}` is `{}`, which is not one of {}", name(path), shortened(text), listed(allowed.iter().copied()));
+                let message = format!(
+                    "`{}` is `{}`, which is not one of {}",
+                    name(path),
+                    shortened(text),
+                    listed(allowed.iter().copied())
+                );
                 let cure = match similar(text, allowed.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
                     None => format!("write one of {}", listed(allowed)),
@@ -134,7 +158,10 @@ impl<'a> Walk<'a> {
             let (message, cure) = if length == 0 {
                 (format!("`{}` is empty", name(path)), "write a text".to_owned())
             } else {
-                (format!("`{}` has {length} characters, and needs {min}", name(path)), format!("write at least {min} characters"))
+                (
+                    format!("`{}` has {length} characters, and needs {min}", name(path)),
+                    format!("write at least {min} characters"),
+                )
             };
             self.error("too_short", path, message, cure);
         }
@@ -154,13 +181,17 @@ impl<'a> Walk<'a> {
 
     fn integer(&mut self, schema: &Value, node: &Node, path: &Path) {
         let value = node.scalar().and_then(|scalar| scalar.value.as_i64());
-        let (lowest, highest) = if schema["format"] == "int32" { (i32::MIN.into(), i32::MAX.into()) } else { (i64::MIN, i64::MAX) };
+        let (lowest, highest) =
+            if schema["format"] == "int32" { (i32::MIN.into(), i32::MAX.into()) } else { (i64::MIN, i64::MAX) };
         let min = schema["minimum"].as_f64().map_or(lowest, |min| min as i64);
         let max = schema["maximum"].as_f64().map_or(highest, |max| max as i64);
         match value {
             None => {
                 let quoted = node.text().filter(|text| text.parse::<i64>().is_ok());
-                let cure = quoted.map_or_else(|| format!("write a whole number from {min} to {max}"), |text| format!("write `{text}` without quotes"));
+                let cure = quoted.map_or_else(
+                    || format!("write a whole number from {min} to {max}"),
+                    |text| format!("write `{text}` without quotes"),
+                );
                 self.wrong_type(node, path, "a whole number", &cure);
             }
             Some(value) if value < min || value > max => {
@@ -175,7 +206,12 @@ impl<'a> Walk<'a> {
         if let Some(text) = node.text() {
             self.length(schema, text, path);
         } else if !node.scalar().is_some_and(|scalar| scalar.value.is_i64()) {
-            self.wrong_type(node, path, "a field's name or a whole number", "write a field's name, or a whole number such as `1`");
+            self.wrong_type(
+                node,
+                path,
+                "a field's name or a whole number",
+                "write a field's name, or a whole number such as `1`",
+            );
         }
     }
 
@@ -193,14 +229,15 @@ impl<'a> Walk<'a> {
     }
 
     fn unknown_field(&mut self, schema: &Value, field: &str, span: Span, path: &Path) {
-        let known: Vec<&str> = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let known: Vec<&str> =
+            schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
         let around = path_above(path);
         let message = format!("{around} has no field `{field}`");
         let cure = match (similar(field, known.iter().copied()), home_of(schema, field)) {
             (None, Some(home)) => format!("`{field}` belongs into `{home}`"),
             _ => suggestion(field, known, "the fields are"),
         };
-        let mut finding = self.document.finding(Severity::Error, UNKNOWN_FIELD, path, message, cure);
+        let mut finding = self.document.finding(Severity::Error, "unknown_field", path, message, cure);
         finding.span = span;
         self.findings.push(finding);
     }
@@ -216,6 +253,7 @@ impl<'a> Walk<'a> {
     }
 
     fn error(&mut self, code: &'static str, path: &Path, message: String, cure: String) {
+        self.sound = false;
         self.findings.push(self.document.finding(Severity::Error, code, path, message, cure));
     }
 }
@@ -281,8 +319,17 @@ fn corrected(pattern: &str, text: &str) -> Option<String> {
         patterns::BUCKET => text.trim_start_matches("s3://").trim_end_matches('/').to_lowercase().replace('_', "-"),
         patterns::HTTP_PATH => format!("/{}", text.trim_matches('/')),
         patterns::KEY_PREFIX => text.trim_start_matches('/').to_owned(),
-        crate::units::SIZE_PATTERN => text.replace(' ', "").replace("MiB", "Mi").replace("MB", "Mi").replace("GiB", "Gi").replace("GB", "Gi").replace("KB", "Ki").replace("kB", "Ki"),
-        crate::units::DURATION_PATTERN => text.replace(' ', "").replace("minutes", "m").replace("min", "m").replace("sec", "s"),
+        crate::units::SIZE_PATTERN => text
+            .replace(' ', "")
+            .replace("MiB", "Mi")
+            .replace("MB", "Mi")
+            .replace("GiB", "Gi")
+            .replace("GB", "Gi")
+            .replace("KB", "Ki")
+            .replace("kB", "Ki"),
+        crate::units::DURATION_PATTERN => {
+            text.replace(' ', "").replace("minutes", "m").replace("min", "m").replace("sec", "s")
+        }
         _ => return None,
     };
     let fits = Regex::new(pattern).is_ok_and(|regex| regex.is_match(&candidate));

@@ -22,7 +22,11 @@ pub fn similar<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> O
 }
 
 /// `did you mean …?`, else what there is.
-pub(super) fn suggestion<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone, otherwise: &str) -> String {
+pub(super) fn suggestion<'a>(
+    written: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+    otherwise: &str,
+) -> String {
     match similar(written, known.clone()) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("{otherwise}: {}", listed(known)),

@@ -141,7 +141,12 @@ pub(super) fn parse(text: &str) -> (Vec<(usize, Node)>, Vec<Finding>) {
     let mut reader = Reader::default();
     if text.len() > MAX_TEXT_BYTES {
         let message = format!("the text has {} bytes, and {MAX_TEXT_BYTES} are read at most", text.len());
-        reader.fault("too_large", Span { line: 1, column: 1, end_line: 1, end_column: 1 }, message, "split it into several files");
+        reader.fault(
+            "too_large",
+            Span { line: 1, column: 1, end_line: 1, end_column: 1 },
+            message,
+            "split it into several files",
+        );
         return (reader.documents, reader.findings);
     }
     let mut parser = Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
@@ -172,8 +177,19 @@ fn span(place: Place) -> Span {
 
 /// A map or a list that is not closed yet.
 enum Open {
-    List { items: Vec<Node>, span: Span, anchor: usize },
-    Map { entries: Vec<Entry>, lines: HashMap<String, usize>, merged: Vec<Entry>, key: Option<Key>, span: Span, anchor: usize },
+    List {
+        items: Vec<Node>,
+        span: Span,
+        anchor: usize,
+    },
+    Map {
+        entries: Vec<Entry>,
+        lines: HashMap<String, usize>,
+        merged: Vec<Entry>,
+        key: Option<Key>,
+        span: Span,
+        anchor: usize,
+    },
 }
 
 #[derive(Default)]
@@ -289,7 +305,8 @@ impl Reader {
                     return Flow::Continue(());
                 }
                 if let Some(line) = lines.get(&key.text) {
-                    let message = format!("the key `{}` stands here a second time; it is first in line {line}", key.text);
+                    let message =
+                        format!("the key `{}` stands here a second time; it is first in line {line}", key.text);
                     self.fault("duplicate_key", key.span, message, "remove one of the two");
                 } else {
                     lines.insert(key.text.clone(), key.span.line);

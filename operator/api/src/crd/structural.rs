@@ -62,7 +62,8 @@ fn collapse_enum(schema: &mut Map<String, Value>) {
     let mut names = Vec::new();
     let mut description = schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
     for variant in &variants {
-        let values = variant.get("const").into_iter().chain(variant.get("enum").and_then(Value::as_array).into_iter().flatten());
+        let values =
+            variant.get("const").into_iter().chain(variant.get("enum").and_then(Value::as_array).into_iter().flatten());
         let text = variant.get("description").and_then(Value::as_str);
         for value in values {
             if let (Some(name), Some(text)) = (value.as_str(), text) {

@@ -54,8 +54,11 @@ fn the_schema_is_structural() {
     walk(&schema(), "", &mut |path, node| {
         for keyword in node.as_object().unwrap().keys() {
             assert!(
-                !["$ref", "$schema", "$defs", "title", "default", "anyOf", "oneOf", "allOf", "const", "nullable", "examples"]
-                    .contains(&keyword.as_str()),
+                ![
+                    "$ref", "$schema", "$defs", "title", "default", "anyOf", "oneOf", "allOf", "const", "nullable",
+                    "examples"
+                ]
+                .contains(&keyword.as_str()),
                 "{path} has {keyword}"
             );
         }

@@ -97,13 +97,10 @@ pub(super) fn streams(pipeline: &Pipeline) -> Result<Vec<StreamPlan>, PlanError>
         .iter()
         .map(|buffer| {
             let part = || format!("buffer {:?}", buffer.name);
-            let kinesis = buffer
-                .kinesis
-                .as_ref()
-                .ok_or_else(|| PlanError::NothingChosen { part: part(), members: "kinesis" })?;
+            let kinesis =
+                buffer.kinesis.as_ref().ok_or_else(|| PlanError::NothingChosen { part: part(), members: "kinesis" })?;
             let retention = kinesis.retention.as_deref().unwrap_or("24h");
-            let retention =
-                units::duration(retention).map_err(|source| PlanError::Unit { part: part(), source })?;
+            let retention = units::duration(retention).map_err(|source| PlanError::Unit { part: part(), source })?;
             Ok(StreamPlan {
                 name: kinesis.stream_name.clone().unwrap_or_else(|| resource_name(pipeline, &buffer.name)),
                 owner: owner.clone(),

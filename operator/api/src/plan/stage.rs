@@ -222,7 +222,9 @@ pub(super) fn http(pipeline: &Pipeline, source: &Source, stream: &str) -> Result
         max_row_bytes: size(&limits.row, MAX_ROW_BYTES, "limits.row")?,
         max_connections: limits.connections.and_then(|count| u32::try_from(count).ok()).unwrap_or(1_024),
         max_queued_bytes: size(&limits.queue, 32 * MEBI, "limits.queue")?,
-        body_timeout_millis: millis_or(limits.body_timeout.as_ref(), 30_000, || of_source(source, "limits.bodyTimeout"))?,
+        body_timeout_millis: millis_or(limits.body_timeout.as_ref(), 30_000, || {
+            of_source(source, "limits.bodyTimeout")
+        })?,
     };
     Ok(config(pipeline, &source.name, StageKind::Http(stage)))
 }

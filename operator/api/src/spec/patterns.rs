@@ -38,13 +38,19 @@ pub fn meaning(pattern: &str) -> Option<&'static str> {
         ENDPOINT => "a URL without a path, such as `http://127.0.0.1:4566`",
         AWS_NAME => "letters, digits, `_`, `.` and `-` only",
         RETENTION => "whole hours or days, such as `48h` or `7d`",
-        BUCKET => "a bucket's name: lower-case letters, digits, dots and dashes, with a letter or digit around each dot and at both ends",
-        KEY_PREFIX => "a key prefix of letters, digits and `!_.*'()/=-`, without a slash in front, such as `dead-letters/`",
+        BUCKET => {
+            "a bucket's name: lower-case letters, digits, dots and dashes, with a letter or digit around each dot and at both ends"
+        }
+        KEY_PREFIX => {
+            "a key prefix of letters, digits and `!_.*'()/=-`, without a slash in front, such as `dead-letters/`"
+        }
         FIELD => "a field's name: letters, digits and `_`, with no digit in front",
         HTTP_PATH => "a path with a slash in front and none at the end, such as `/orders`",
         SECRET_NAME => "a Secret's name: lower-case letters, digits, dots and dashes",
         LABEL_VALUE => "a label's value: letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
-        units::SIZE_PATTERN => "a size: a whole number of bytes above 0, or one with `Ki`, `Mi` or `Gi`, such as `64Mi`",
+        units::SIZE_PATTERN => {
+            "a size: a whole number of bytes above 0, or one with `Ki`, `Mi` or `Gi`, such as `64Mi`"
+        }
         units::DURATION_PATTERN => {
             "a duration: a whole number above 0 and one of `ms`, `s`, `m`, `h`, `d`, such as `5m`"
         }
