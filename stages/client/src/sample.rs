@@ -1,0 +1,1 @@
+//! Sample data (placeholder while the rest is compiled).
