@@ -1,0 +1,58 @@
+//! What the sink counts. Labels: pipeline, sink and table, all of them from the configuration.
+
+use metrics::{Counter, counter, describe_counter};
+
+const WRITTEN: &str = "penstock_sink_items_written_total";
+const KEPT: &str = "penstock_sink_items_kept_total";
+const REFUSED: &str = "penstock_sink_items_refused_total";
+const RETRIED: &str = "penstock_sink_items_retried_total";
+
+/// Describes the metrics of the sink to the recorder.
+pub fn describe() {
+    describe_counter!(WRITTEN, "Items that were written to the table.");
+    describe_counter!(
+        KEPT,
+        "Writes that the table had already, from a later record or an earlier application of the range. \
+         Some after every restart; many all the time mean that two workers hold the same shard."
+    );
+    describe_counter!(
+        REFUSED,
+        "Items that DynamoDB refused although they had looked right; their records are in the dead letters, \
+         with what DynamoDB said."
+    );
+    describe_counter!(
+        RETRIED,
+        "Items that were sent again because DynamoDB was throttling or failing. Growing all the time: give the \
+         table more write capacity, or choose a key that spreads the writes."
+    );
+}
+
+/// Who counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Labels {
+    pub(crate) pipeline: String,
+    pub(crate) sink: String,
+}
+
+/// The counters of one table.
+#[derive(Clone)]
+pub(crate) struct Meters {
+    pub(crate) written: Counter,
+    pub(crate) kept: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) retried: Counter,
+}
+
+impl Meters {
+    pub(crate) fn new(labels: &Labels, table: &str) -> Self {
+        let counter = |name: &'static str| {
+            counter!(
+                name,
+                "pipeline" => labels.pipeline.clone(),
+                "sink" => labels.sink.clone(),
+                "table" => table.to_owned()
+            )
+        };
+        Self { written: counter(WRITTEN), kept: counter(KEPT), refused: counter(REFUSED), retried: counter(RETRIED) }
+    }
+}
