@@ -1,0 +1,83 @@
+//! Looking again until a resource is ready: how long to wait between looks, and when to give up.
+
+use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::{CallError, Kind, ProvisionError};
+
+/// AWS makes a stream or a table in seconds, on a bad day in minutes.
+const DEADLINE: Duration = Duration::from_secs(300);
+/// How long one call may take with all of the SDK's attempts. A backstop: the clients have limits of their own.
+const CALL_LIMIT: Duration = Duration::from_secs(90);
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What one look at a resource came to.
+pub(crate) enum Look<T> {
+    /// It is ready.
+    Ready(T),
+    /// Something was done, or is on its way; the words say what it waits for.
+    Again(&'static str),
+}
+
+/// Looks until the resource is ready, with growing waits.
+pub(crate) async fn until_ready<T, F>(kind: Kind, name: &str, mut look: impl FnMut() -> F) -> Result<T, ProvisionError>
+where
+    F: Future<Output = Result<Look<T>, CallError>>,
+{
+    let begun = Instant::now();
+    let mut wait = FIRST_WAIT;
+    loop {
+        let (state, source): (_, Option<Box<dyn Error + Send + Sync>>) = match look().await {
+            Ok(Look::Ready(ready)) => return Ok(ready),
+            Ok(Look::Again(state)) => (state, None),
+            Err(CallError::NotFound) => ("it was there and is gone", None),
+            Err(CallError::Passing(error)) => ("AWS fails or throttles", Some(error)),
+            Err(CallError::Lasting(error)) => return Err(error),
+        };
+        if begun.elapsed() + wait > DEADLINE {
+            let (name, state) = (name.to_owned(), state.to_owned());
+            return Err(ProvisionError::NotReady { kind, name, state, after: begun.elapsed(), source });
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// The call with a time limit; boxed, because the SDK's futures are large.
+pub(crate) async fn limited<T>(call: impl Future<Output = T>) -> Result<T, CallError> {
+    timeout(CALL_LIMIT, Box::pin(call)).await.map_err(|elapsed| CallError::Passing(Box::new(elapsed)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_looks_until_the_resource_is_ready() {
+        let mut looks = 0;
+        let ready = until_ready(Kind::Stream, "s", || {
+            looks += 1;
+            let answer = match looks {
+                1 => Err(CallError::Passing("throttled".into())),
+                2 => Err(CallError::NotFound),
+                3 => Ok(Look::Again("it is being created")),
+                _ => Ok(Look::Ready(looks)),
+            };
+            std::future::ready(answer)
+        });
+        assert_eq!(ready.await.unwrap(), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_gives_up_in_the_end_and_says_what_it_waited_for() {
+        let look = || std::future::ready(Ok(Look::<()>::Again("it is being created")));
+        let error = until_ready(Kind::Table, "t", look).await.unwrap_err();
+        assert_eq!(error.reason(), "resource_not_ready");
+        assert!(error.to_string().contains("it is being created"), "{error}");
+    }
+}

@@ -1,0 +1,206 @@
+//! A range in the making: its objects, and when it should be closed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use penstock_contract::{Applied, Batch, Position, Pushed, Range, Record, Rejection, ShardId, SinkError};
+
+use crate::budget::Entered;
+use crate::key;
+use crate::line::{LastPrefix, Line};
+use crate::object::{Object, Surroundings, compression};
+use crate::sink::Plan;
+use crate::stamp::Stamp;
+use crate::upload::MAX_PARTS;
+
+/// Objects of one range; above it the range is closed. It bounds requests and memory when a key template sorts
+/// records by a field of many values.
+const MAX_OBJECTS: usize = 1_000;
+/// Objects of one range that are written at one time.
+const WRITES_IN_FLIGHT: usize = 8;
+/// After so many failures in one application no more objects are begun: the consumer waits before the next.
+const MAX_FAILURES: usize = 8;
+
+/// A range of one shard on its way into objects.
+pub struct ObjectBatch {
+    plan: Arc<Plan>,
+    shard: ShardId,
+    rotate_bytes: u64,
+    begun: Option<Begun>,
+    objects: Vec<Object>,
+    by_prefix: HashMap<Arc<str>, usize>,
+    last_prefix: LastPrefix,
+    /// What the objects hold in memory, without parts on their way.
+    footprint: usize,
+    /// An object has outgrown a bound of its own.
+    grown: bool,
+    /// False while a push is under way: one that failed or was dropped may have lost lines.
+    whole: bool,
+}
+
+/// What is known from the first record on.
+struct Begun {
+    stamp: Stamp,
+    file_name: String,
+    last: Position,
+    _entered: Entered,
+}
+
+impl ObjectBatch {
+    pub(crate) fn new(plan: Arc<Plan>, shard: ShardId, rotate_bytes: u64) -> Self {
+        Self {
+            plan,
+            shard,
+            rotate_bytes,
+            begun: None,
+            objects: Vec::new(),
+            by_prefix: HashMap::new(),
+            last_prefix: LastPrefix::default(),
+            footprint: 0,
+            grown: false,
+            whole: true,
+        }
+    }
+
+    /// Notes how far the range goes. Records that are rejected count: all who apply the range push them.
+    fn begin(&mut self, first: &Position, last: &Position) {
+        if let Some(begun) = &mut self.begun {
+            begun.last = last.clone();
+            return;
+        }
+        self.begun = Some(Begun {
+            stamp: self.plan.stamp(&self.shard, first),
+            file_name: self.plan.file_name(&self.shard, first),
+            last: last.clone(),
+            _entered: self.plan.around.budget.enter(),
+        });
+    }
+
+    async fn push_all(&mut self, records: &[Record]) -> Result<Vec<(usize, Rejection)>, SinkError> {
+        let plan = Arc::clone(&self.plan);
+        let mut rejected = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            let line = match plan.lines.line(record, &self.shard, &mut self.last_prefix) {
+                Ok(line) => line,
+                Err(rejection) => {
+                    rejected.push((index, rejection));
+                    continue;
+                }
+            };
+            match self.object(&line) {
+                Ok(index) => self.add(index, &line).await?,
+                Err(rejection) => rejected.push((index, rejection)),
+            }
+        }
+        Ok(rejected)
+    }
+
+    /// The object that takes the line.
+    fn object(&mut self, line: &Line<'_>) -> Result<usize, Rejection> {
+        if let Some(index) = self.by_prefix.get(&line.prefix) {
+            return Ok(*index);
+        }
+        let file_name = self.begun.as_ref().map_or("", |begun| &begun.file_name);
+        let key = key::object_key(&line.prefix, file_name)?;
+        let object = Object::new(key, &self.plan.around);
+        self.footprint += object.footprint();
+        self.objects.push(object);
+        self.by_prefix.insert(Arc::clone(&line.prefix), self.objects.len() - 1);
+        Ok(self.objects.len() - 1)
+    }
+
+    async fn add(&mut self, index: usize, line: &Line<'_>) -> Result<(), SinkError> {
+        let (Some(object), Some(begun)) = (self.objects.get_mut(index), &self.begun) else { return Ok(()) };
+        self.footprint -= object.footprint();
+        let pushed = object.push(&line.document);
+        let shipped = match pushed {
+            Ok(()) => object.ship(&self.plan.around, &begun.stamp).await,
+            Err(error) => Err(compression(&error, format!("compressing lines of {}", begun.file_name))),
+        };
+        self.footprint += object.footprint();
+        self.grown |= object.lines_bytes() >= self.rotate_bytes || object.parts() >= MAX_PARTS;
+        shipped
+    }
+
+    fn is_full(&self) -> bool {
+        self.grown || self.objects.len() >= MAX_OBJECTS || self.plan.around.budget.must_close(self.footprint)
+    }
+
+    fn show_memory(&self) {
+        let budget = &self.plan.around.budget;
+        #[allow(clippy::cast_precision_loss, reason = "a gauge; exact up to 8 PiB")]
+        self.plan.around.telemetry.buffered.set(budget.used() as f64);
+    }
+
+    fn check(&self, begun: &Begun, range: &Range) -> Result<(), SinkError> {
+        let fatal = |reason, message: &str| SinkError::Fatal {
+            reason,
+            doing: format!("applying a range of {}", self.shard),
+            message: message.to_owned(),
+        };
+        if !self.whole {
+            return Err(fatal("incomplete_batch", "a push did not end well; the range has to be read again"));
+        }
+        let inside = range.shard == self.shard && range.contains(&begun.stamp.first) && range.contains(&begun.last);
+        if !inside {
+            return Err(fatal("range_mismatch", "the records that were pushed are not those of the range"));
+        }
+        Ok(())
+    }
+}
+
+/// Writes the objects, several at a time, and sees those through that have begun. Dropped half-way, it goes on
+/// with what is missing when it is called again.
+async fn store_all(
+    objects: &mut [Object],
+    around: &Surroundings,
+    stamp: &Stamp,
+    range: &Range,
+) -> Result<(), SinkError> {
+    let mut objects = objects.iter_mut();
+    let mut running = FuturesUnordered::new();
+    let mut failures = Vec::new();
+    loop {
+        while running.len() < WRITES_IN_FLIGHT && failures.len() < MAX_FAILURES {
+            let Some(object) = objects.next() else { break };
+            running.push(object.store(around, stamp, range));
+        }
+        match running.next().await {
+            None => break,
+            Some(Ok(())) => {}
+            Some(Err(failure)) => failures.push(failure),
+        }
+    }
+    most_telling(failures).map_or(Ok(()), Err)
+}
+
+/// The failure to report: one that waiting does not cure, where there is one.
+fn most_telling(mut failures: Vec<SinkError>) -> Option<SinkError> {
+    let fatal = failures.iter().position(|failure| matches!(failure, SinkError::Fatal { .. }));
+    (!failures.is_empty()).then(|| failures.swap_remove(fatal.unwrap_or(0)))
+}
+
+impl Batch for ObjectBatch {
+    /// Large objects are uploaded meanwhile; it waits only for an upload that is behind.
+    async fn push(&mut self, records: &[Record]) -> Result<Pushed, SinkError> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(Pushed::default()) };
+        self.begin(&first.position, &last.position);
+        let was_whole = std::mem::replace(&mut self.whole, false);
+        let rejected = self.push_all(records).await?;
+        self.whole = was_whole;
+        self.show_memory();
+        Ok(Pushed { full: self.is_full(), rejected })
+    }
+
+    /// A `Fatal` failure with the reason `upload_lost` or `incomplete_batch` is mended by dropping the batch and
+    /// reading the range again; others need somebody's hand.
+    async fn apply(&mut self, range: &Range) -> Result<Applied, SinkError> {
+        let Some(begun) = &self.begun else { return Ok(Applied::default()) };
+        self.check(begun, range)?;
+        store_all(&mut self.objects, &self.plan.around, &begun.stamp, range).await?;
+        self.show_memory();
+        Ok(Applied { records: self.objects.iter().map(Object::records).sum(), rejected: Vec::new() })
+    }
+}
