@@ -1,0 +1,258 @@
+//! What may be put next. No I/O and no clock: time comes in as an argument.
+//!
+//! Each open shard has a lane, and each lane at most one call in flight. That keeps the order of every
+//! partition key: what failed goes back to the front of its lane and is tried again before anything behind it.
+//!
+//! When the stream is resharded, rows that wait move to the lanes of the new shards. Those lanes stand still
+//! until every call to a shard that is gone has come back, so that a row that failed there still goes first.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_api::spec::Aggregation;
+use penstock_contract::ShardId;
+use penstock_runtime::Backoff;
+use penstock_stream::aggregate::Aggregator;
+use penstock_stream::{MAX_ENTRIES_PER_PUT, ShardMap};
+use tokio::time::Instant;
+
+use super::pending::{Row, Trouble};
+
+/// The largest aggregate. Ten of the 25 KB units in which puts are billed, so little of the last one is
+/// wasted, and still a quarter of what a shard takes in a second, so several producers get along.
+const MAX_AGGREGATE_BYTES: usize = 250 * 1024;
+/// The largest call when rows are not aggregated: a shard takes 1 MB/s, so more would only be throttled.
+const MAX_CALL_BYTES: usize = 1 << 20;
+/// How many rows of keys that are in the call already are looked over to find rows of other keys.
+const MAX_HELD_BACK: usize = 500;
+/// Waits after a call that did not fully succeed.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// All rows that wait, by shard.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    aggregation: Aggregation,
+    map: Option<ShardMap>,
+    /// In the order of the map's shards.
+    lanes: Vec<Lane>,
+    /// Rows that came before the shards were known.
+    unrouted: VecDeque<Row>,
+    /// Calls in flight to shards that are gone.
+    retired_in_flight: usize,
+}
+
+#[derive(Debug)]
+struct Lane {
+    shard: ShardId,
+    rows: VecDeque<Row>,
+    in_flight: bool,
+    /// The shard came with a reshard, and calls to shards that are gone may still fail.
+    fresh: bool,
+    not_before: Option<Instant>,
+    backoff: Backoff,
+    trouble: Trouble,
+}
+
+/// A call to make: records for one shard.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) shard: ShardId,
+    pub(super) entries: Vec<CallEntry>,
+}
+
+/// One record to put and the rows that it is made of; a row's sub-sequence is its place.
+#[derive(Debug)]
+pub(super) struct CallEntry {
+    pub(super) aggregator: Aggregator,
+    pub(super) rows: Vec<Row>,
+}
+
+impl Lanes {
+    pub(super) fn new(aggregation: Aggregation) -> Self {
+        Self { aggregation, map: None, lanes: Vec::new(), unrouted: VecDeque::new(), retired_in_flight: 0 }
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.unrouted.is_empty() && self.lanes.iter().all(|lane| lane.rows.is_empty())
+    }
+
+    /// Takes a row behind all others of its key.
+    pub(super) fn push(&mut self, row: Row) {
+        match &self.map {
+            Some(map) => self.lanes[map.index_for(row.hash)].rows.push_back(row),
+            None => self.unrouted.push_back(row),
+        }
+    }
+
+    /// Takes the open shards as they are now.
+    pub(super) fn set_map(&mut self, map: ShardMap) {
+        if self.map.as_ref() == Some(&map) {
+            return;
+        }
+        let first_map = self.map.is_none();
+        let mut old: HashMap<ShardId, Lane> =
+            std::mem::take(&mut self.lanes).into_iter().map(|lane| (lane.shard.clone(), lane)).collect();
+        self.lanes = map
+            .shards()
+            .iter()
+            .map(|shard| old.remove(shard).unwrap_or_else(|| Lane::new(shard.clone(), !first_map)))
+            .collect();
+        self.map = Some(map);
+        // Every key is in one lane, so it does not matter which lane's rows move first.
+        for lane in old.into_values() {
+            self.retired_in_flight += usize::from(lane.in_flight);
+            lane.rows.into_iter().for_each(|row| self.push(row));
+        }
+        std::mem::take(&mut self.unrouted).into_iter().for_each(|row| self.push(row));
+        self.unblock();
+    }
+
+    /// The calls that may start now.
+    pub(super) fn take_calls(&mut self, now: Instant) -> Vec<Call> {
+        let aggregation = self.aggregation;
+        let may_start = self.lanes.iter_mut().filter(|lane| lane.may_start(now));
+        may_start.map(|lane| lane.take_call(aggregation)).collect()
+    }
+
+    /// A call came back; `failed` are the rows that the stream did not take, in their order.
+    pub(super) fn call_ended(&mut self, shard: &ShardId, failed: Vec<Row>, trouble: Option<Trouble>, now: Instant) {
+        match self.lanes.iter_mut().find(|lane| lane.shard == *shard) {
+            Some(lane) => lane.call_ended(failed, trouble, now),
+            None => {
+                self.retired_in_flight = self.retired_in_flight.saturating_sub(1);
+                if let Some(map) = &self.map {
+                    for row in failed.into_iter().rev() {
+                        self.lanes[map.index_for(row.hash)].rows.push_front(row);
+                    }
+                }
+                self.unblock();
+            }
+        }
+    }
+
+    /// Takes out the rows whose time is over, with what has kept them waiting.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Vec<(Trouble, Vec<Row>)> {
+        let lanes = self.lanes.iter_mut().map(|lane| (lane.trouble, &mut lane.rows));
+        let all = lanes.chain([(Trouble::Unavailable, &mut self.unrouted)]);
+        all.map(|(trouble, rows)| (trouble, take_expired(rows, now))).filter(|(_, rows)| !rows.is_empty()).collect()
+    }
+
+    /// When to look again, if nothing happens before.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let deadline = |rows: &VecDeque<Row>| rows.front().map(|row| row.request.deadline);
+        let lanes = self.lanes.iter().filter(|lane| !lane.rows.is_empty());
+        let wakeups = lanes.flat_map(|lane| [lane.not_before.filter(|_| !lane.in_flight), deadline(&lane.rows)]);
+        wakeups.chain([deadline(&self.unrouted)]).flatten().min()
+    }
+
+    fn unblock(&mut self) {
+        if self.retired_in_flight == 0 {
+            self.lanes.iter_mut().for_each(|lane| lane.fresh = false);
+        }
+    }
+}
+
+impl Lane {
+    fn new(shard: ShardId, fresh: bool) -> Self {
+        Self {
+            shard,
+            rows: VecDeque::new(),
+            in_flight: false,
+            fresh,
+            not_before: None,
+            backoff: Backoff::new(FIRST_WAIT, LONGEST_WAIT),
+            trouble: Trouble::Unavailable,
+        }
+    }
+
+    fn may_start(&self, now: Instant) -> bool {
+        let rested = self.not_before.is_none_or(|not_before| not_before <= now);
+        !self.in_flight && !self.fresh && rested && !self.rows.is_empty()
+    }
+
+    fn take_call(&mut self, aggregation: Aggregation) -> Call {
+        self.in_flight = true;
+        self.not_before = None;
+        let entries = match aggregation {
+            Aggregation::Kpl => vec![take_aggregate(&mut self.rows)],
+            Aggregation::None => take_singles(&mut self.rows),
+        };
+        Call { shard: self.shard.clone(), entries }
+    }
+
+    fn call_ended(&mut self, failed: Vec<Row>, trouble: Option<Trouble>, now: Instant) {
+        self.in_flight = false;
+        for row in failed.into_iter().rev() {
+            self.rows.push_front(row);
+        }
+        match trouble {
+            Some(trouble) => {
+                self.trouble = trouble;
+                self.not_before = Some(now + self.backoff.next_wait());
+            }
+            None => {
+                self.trouble = Trouble::Unavailable;
+                self.backoff.reset();
+            }
+        }
+    }
+}
+
+/// As many rows from the front as one aggregate holds. A row that is larger goes by itself.
+fn take_aggregate(rows: &mut VecDeque<Row>) -> CallEntry {
+    let max_bytes = rows.front().map_or(0, Row::size).max(MAX_AGGREGATE_BYTES);
+    let mut aggregator = Aggregator::new(max_bytes);
+    let mut taken = Vec::new();
+    while let Some(row) = rows.front()
+        && aggregator.push(&row.key, None, row.data.clone()).is_ok()
+    {
+        taken.extend(rows.pop_front());
+    }
+    CallEntry { aggregator, rows: taken }
+}
+
+/// Rows of different keys: within one call the stream may take a row and fail an earlier one, so the second
+/// row of a key waits until the first is stored.
+fn take_singles(rows: &mut VecDeque<Row>) -> Vec<CallEntry> {
+    let mut entries = Vec::new();
+    let mut keys: HashSet<Arc<str>> = HashSet::new();
+    let mut held_back = Vec::new();
+    let mut bytes = 0;
+    while entries.len() < MAX_ENTRIES_PER_PUT && held_back.len() < MAX_HELD_BACK {
+        let Some(row) = rows.pop_front() else { break };
+        if keys.contains(&row.key) {
+            held_back.push(row);
+        } else if entries.is_empty() || bytes + row.size() <= MAX_CALL_BYTES {
+            bytes += row.size();
+            keys.insert(row.key.clone());
+            entries.push(single(row));
+        } else {
+            held_back.push(row);
+            break;
+        }
+    }
+    held_back.into_iter().rev().for_each(|row| rows.push_front(row));
+    entries
+}
+
+fn single(row: Row) -> CallEntry {
+    let mut aggregator = Aggregator::new(row.size().max(MAX_AGGREGATE_BYTES));
+    // The aggregator is as large as the row, so it takes it.
+    let _ = aggregator.push(&row.key, None, row.data.clone());
+    CallEntry { aggregator, rows: vec![row] }
+}
+
+fn take_expired(rows: &mut VecDeque<Row>, now: Instant) -> Vec<Row> {
+    let mut expired = Vec::new();
+    // Rows stand in the order in which they came, so the first to expire is in front.
+    while rows.front().is_some_and(|row| row.request.deadline <= now) {
+        expired.extend(rows.pop_front());
+    }
+    expired
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! Makes the calls that the lanes decide on, and answers the requests whose rows are in them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use penstock_api::spec::Aggregation;
+use penstock_contract::ShardId;
+use penstock_runtime::{Backoff, Health};
+use penstock_stream::{
+    ErrorKind, PutAck, PutEntry, ShardFilter, ShardMap, StreamError, list_shards, put_records,
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::lanes::{Call, CallEntry, Lanes};
+use super::pending::{Outcome, Pending, Row, Trouble, settle_rows};
+use crate::check::GoodRow;
+use crate::telemetry::Telemetry;
+
+/// How long one call may take before it counts as failed. The rows are put again then.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// Messages on their way to the writer; what they hold is bounded by the queue.
+const INBOX: usize = 64;
+/// So many bytes go to the writer at once, and so much must be free in the queue for them.
+const MAX_CHUNK: u32 = 256 << 10;
+/// The shards are listed again after this long at the earliest.
+const REFRESH_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// The name under which the stream stands in the stage's health.
+const CONCERN: &str = "stream";
+
+/// The way into the stream: bounded in bytes over all requests. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Queue {
+    inbox: mpsc::Sender<Vec<Row>>,
+    room: Arc<Semaphore>,
+    /// The writer has ended.
+    closed: CancellationToken,
+    telemetry: Telemetry,
+}
+
+impl Queue {
+    /// Waits until something can be queued; false when that takes too long.
+    pub(crate) async fn has_room(&self, patience: Duration) -> bool {
+        matches!(timeout(patience, self.room.acquire()).await, Ok(Ok(_)))
+    }
+
+    /// Puts the rows and waits until each is stored or its time is over.
+    pub(crate) async fn put(&self, rows: Vec<GoodRow>, request: &Arc<Pending>) {
+        let mut chunk = Vec::new();
+        let mut cost = 0_u32;
+        let mut rows = rows.into_iter().zip(0..);
+        let mut next = rows.next();
+        while let Some((row, place)) = next.take() {
+            let GoodRow { data, key, hash, .. } = row;
+            let row = Row { data, key, hash, request: request.clone(), place };
+            cost = cost.saturating_add(row.cost());
+            chunk.push(row);
+            next = rows.next();
+            if cost >= MAX_CHUNK || next.is_none() {
+                self.send(std::mem::take(&mut chunk), std::mem::take(&mut cost), request.deadline).await;
+            }
+        }
+        tokio::select! {
+            () = request.all_settled() => {}
+            () = self.closed.cancelled() => {}
+        }
+    }
+
+    async fn send(&self, chunk: Vec<Row>, cost: u32, deadline: Instant) {
+        let sent = async {
+            let room = self.room.acquire_many(cost).await.ok()?;
+            let place = self.inbox.reserve().await.ok()?;
+            room.forget();
+            self.telemetry.queued(cost);
+            Some(place)
+        };
+        match timeout_at(deadline, sent).await {
+            Ok(Some(place)) => place.send(chunk),
+            // The queue stayed full for as long as a row may wait: the stream takes less than comes in.
+            Err(_) => settle_rows(&chunk, |_| Outcome::Failed(Trouble::Throttled)),
+            Ok(None) => settle_rows(&chunk, |_| Outcome::Failed(Trouble::Unavailable)),
+        }
+    }
+}
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueueRoom {
+    pub(crate) max_queued_bytes: u64,
+    pub(crate) max_row_bytes: u64,
+}
+
+impl QueueRoom {
+    /// A chunk ends with the row that fills it; so much must fit, or the row could never be queued.
+    fn permits(self) -> usize {
+        let largest_chunk = self.max_row_bytes.saturating_add(2 * u64::from(MAX_CHUNK));
+        usize::try_from(self.max_queued_bytes.max(largest_chunk)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
+    }
+}
+
+/// The one task that puts rows into the stream.
+pub(crate) struct Writer {
+    client: Client,
+    stream: Arc<str>,
+    lanes: Lanes,
+    inbox: mpsc::Receiver<Vec<Row>>,
+    room: Arc<Semaphore>,
+    health: Health,
+    telemetry: Telemetry,
+    calls: JoinSet<Ended>,
+    refresh: JoinSet<Result<ShardMap, String>>,
+    refresh_pause: Backoff,
+    /// When the shards may be listed again; set when they should be.
+    refresh_at: Option<Instant>,
+    _closed: DropGuard,
+}
+
+/// A call that came back.
+struct Ended {
+    shard: ShardId,
+    seconds: f64,
+    result: Result<Vec<(CallOutcome, Vec<Row>)>, (Failure, Vec<Row>)>,
+}
+
+type CallOutcome = Result<PutAck, Failure>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Failure {
+    trouble: Trouble,
+    reason: &'static str,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        client: &Client,
+        stream: &str,
+        aggregation: Aggregation,
+        room: QueueRoom,
+        health: Health,
+        telemetry: Telemetry,
+    ) -> (Self, Queue) {
+        // The writer repeats calls itself, where it can be seen, and only what failed.
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let closed = CancellationToken::new();
+        let room = Arc::new(Semaphore::new(room.permits()));
+        health.waits(CONCERN, "the shards of the stream are not listed yet");
+        let writer = Self {
+            client: Client::from_conf(config),
+            stream: stream.into(),
+            lanes: Lanes::new(aggregation),
+            inbox,
+            room: room.clone(),
+            health,
+            telemetry: telemetry.clone(),
+            calls: JoinSet::new(),
+            refresh: JoinSet::new(),
+            refresh_pause: Backoff::new(REFRESH_PAUSE, LONGEST_REFRESH_PAUSE),
+            refresh_at: Some(Instant::now()),
+            _closed: closed.clone().drop_guard(),
+        };
+        (writer, Queue { inbox: sender, room, closed, telemetry })
+    }
+
+    /// Runs until every queue is dropped and nothing waits any more.
+    pub(crate) async fn run(mut self) {
+        let mut open = true;
+        let mut messages = Vec::new();
+        loop {
+            let now = Instant::now();
+            self.fail_expired(now);
+            self.start_refresh(now);
+            self.start_calls(now);
+            if !open && self.lanes.is_empty() && self.calls.is_empty() {
+                return;
+            }
+            let wakeup = self.lanes.next_wakeup().into_iter().chain(self.refresh_due()).min();
+            tokio::select! {
+                biased;
+                Some(ended) = self.calls.join_next() => match ended {
+                    Ok(ended) => self.ended(ended),
+                    // A call that panics is a defect; its rows are answered when the writer is gone.
+                    Err(error) => {
+                        tracing::error!(%error, "a call to the stream broke off, which is a defect; the stage must restart");
+                        self.health.dead(CONCERN, "a call to the stream broke off");
+                        return;
+                    }
+                },
+                Some(listed) = self.refresh.join_next() => {
+                    self.refreshed(listed.unwrap_or_else(|error| Err(error.to_string())));
+                }
+                count = self.inbox.recv_many(&mut messages, INBOX), if open => {
+                    open = count > 0;
+                    messages.drain(..).flatten().for_each(|row| self.lanes.push(row));
+                }
+                () = sleep_until(wakeup.unwrap_or(now)), if wakeup.is_some() => {}
+            }
+        }
+    }
+
+    fn start_calls(&mut self, now: Instant) {
+        for call in self.lanes.take_calls(now) {
+            let (client, stream) = (self.client.clone(), self.stream.clone());
+            self.calls.spawn(make(client, stream, call, self.telemetry.clone()));
+        }
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        let Ended { shard, seconds, result } = ended;
+        self.telemetry.put_ended(seconds, result.is_ok());
+        let mut failed = Vec::new();
+        let mut trouble = None;
+        match result {
+            Ok(entries) => {
+                for (outcome, rows) in entries {
+                    match outcome {
+                        Ok(ack) => self.stored(&shard, &ack, &rows),
+                        Err(failure) => self.did_not(failure, rows, &mut failed, &mut trouble),
+                    }
+                }
+            }
+            Err((failure, rows)) => {
+                self.refresh_soon();
+                self.did_not(failure, rows, &mut failed, &mut trouble);
+            }
+        }
+        self.lanes.call_ended(&shard, failed, trouble, Instant::now());
+    }
+
+    fn stored(&mut self, expected: &ShardId, ack: &PutAck, rows: &[Row]) {
+        if ack.shard != *expected {
+            self.refresh_soon();
+        }
+        settle_rows(rows, |place| Outcome::Stored {
+            shard: ack.shard.clone(),
+            sequence: ack.sequence.clone(),
+            // An aggregate holds far fewer rows than 2^32.
+            sub_sequence: u32::try_from(place).unwrap_or(u32::MAX),
+        });
+        self.leave_queue(rows);
+    }
+
+    fn did_not(&self, failure: Failure, rows: Vec<Row>, failed: &mut Vec<Row>, trouble: &mut Option<Trouble>) {
+        self.telemetry.retried(failure.reason);
+        if failure.trouble == Trouble::Invalid {
+            settle_rows(&rows, |_| Outcome::Failed(Trouble::Invalid));
+            self.leave_queue(&rows);
+            return;
+        }
+        failed.extend(rows);
+        // Throttling is the better explanation where both occur.
+        *trouble = if *trouble == Some(Trouble::Throttled) { *trouble } else { Some(failure.trouble) };
+    }
+
+    fn fail_expired(&mut self, now: Instant) {
+        for (trouble, rows) in self.lanes.take_expired(now) {
+            settle_rows(&rows, |_| Outcome::Failed(trouble));
+            self.leave_queue(&rows);
+        }
+    }
+
+    fn leave_queue(&self, rows: &[Row]) {
+        let cost: usize = rows.iter().map(|row| row.cost() as usize).sum();
+        self.room.add_permits(cost);
+        self.telemetry.unqueued(cost);
+    }
+
+    fn refresh_soon(&mut self) {
+        if self.refresh_at.is_none() && self.refresh.is_empty() {
+            self.refresh_at = Some(Instant::now() + self.refresh_pause.next_wait());
+        }
+    }
+
+    fn refresh_due(&self) -> Option<Instant> {
+        self.refresh_at.filter(|_| self.refresh.is_empty())
+    }
+
+    fn start_refresh(&mut self, now: Instant) {
+        if self.refresh_due().is_some_and(|due| due <= now) {
+            self.refresh_at = None;
+            let (client, stream) = (self.client.clone(), self.stream.clone());
+            self.refresh.spawn(async move { list_open(&client, &stream).await });
+        }
+    }
+
+    fn refreshed(&mut self, listed: Result<ShardMap, String>) {
+        match listed {
+            Ok(map) => {
+                tracing::debug!(stream = %self.stream, shards = map.shards().len(), "the shards of the stream are known");
+                self.refresh_pause.reset();
+                self.health.fine(CONCERN);
+                self.lanes.set_map(map);
+            }
+            Err(error) => {
+                tracing::warn!(stream = %self.stream, error, "the shards of the stream cannot be listed; it is tried again");
+                self.refresh_soon();
+            }
+        }
+    }
+}
+
+async fn list_open(client: &Client, stream: &str) -> Result<ShardMap, String> {
+    let shards = list_shards(client, stream, &ShardFilter::AtLatest).await.map_err(|error| error.to_string())?;
+    ShardMap::new(&shards).map_err(|error| error.to_string())
+}
+
+async fn make(client: Client, stream: Arc<str>, call: Call, telemetry: Telemetry) -> Ended {
+    let started = Instant::now();
+    let Call { shard, entries } = call;
+    let (entries, rows): (Vec<PutEntry>, Vec<Vec<Row>>) = entries.into_iter().filter_map(finish).unzip();
+    telemetry.put_started(&entries);
+    let result = match timeout(CALL_LIMIT, put_records(&client, &stream, &entries)).await {
+        Ok(Ok(outcomes)) => {
+            let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(|error| entry_failure(error.throttled)));
+            Ok(outcomes.zip(rows).collect())
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%stream, %shard, error = %full(&error), "a call to the stream failed; it is tried again");
+            Err((call_failure(&error), rows.into_iter().flatten().collect()))
+        }
+        Err(_) => {
+            let limit = CALL_LIMIT.as_secs();
+            tracing::warn!(%stream, %shard, limit, "a call to the stream got no answer in time; it is tried again");
+            let failure = Failure { trouble: Trouble::Unavailable, reason: ErrorKind::Timeout.reason() };
+            Err((failure, rows.into_iter().flatten().collect()))
+        }
+    };
+    Ended { shard, seconds: started.elapsed().as_secs_f64(), result }
+}
+
+fn finish(entry: CallEntry) -> Option<(PutEntry, Vec<Row>)> {
+    let CallEntry { aggregator, rows } = entry;
+    aggregator.finish().map(|aggregate| (aggregate.entry, rows))
+}
+
+fn entry_failure(throttled: bool) -> Failure {
+    if throttled {
+        Failure { trouble: Trouble::Throttled, reason: ErrorKind::Throttled.reason() }
+    } else {
+        Failure { trouble: Trouble::Unavailable, reason: ErrorKind::Internal.reason() }
+    }
+}
+
+fn call_failure(error: &StreamError) -> Failure {
+    let trouble = match error.kind() {
+        ErrorKind::Throttled | ErrorKind::LimitExceeded => Trouble::Throttled,
+        ErrorKind::InvalidArgument => Trouble::Invalid,
+        _ => Trouble::Unavailable,
+    };
+    Failure { trouble, reason: error.reason() }
+}
+
+/// An error with its causes, on one line.
+fn full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
