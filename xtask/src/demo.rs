@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::paths;
-use crate::process::{cargo, command, run, status};
+use crate::process::{self, cargo, command, status};
 
 /// Rows of the file that is generated when none is named: about a month of the shop.
 const ROWS: &str = "40000";
@@ -45,13 +45,13 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
 }
 
 fn build() -> anyhow::Result<()> {
-    run(&mut cargo(["build", "--release", "--locked", "--package", "penstock"]))
+    process::run(&mut cargo(["build", "--release", "--locked", "--package", "penstock"]))
 }
 
 fn generated() -> anyhow::Result<PathBuf> {
     let file = paths::target().join("sample.csv");
     eprintln!("no file is named: generating {ROWS} rows of a shop into {}", file.display());
-    run(command(paths::penstock(), ["sample", "--rows", ROWS, "--seed", "1", "--out"]).arg(&file))?;
+    process::run(command(paths::penstock(), ["sample", "--rows", ROWS, "--seed", "1", "--out"]).arg(&file))?;
     Ok(file)
 }
 
