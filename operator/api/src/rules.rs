@@ -280,6 +280,39 @@ pub const RULES: &[Rule] = &[
         field_path: None,
         cure: "remove the key's attribute from `set` and `add`: every item has it",
     },
+    // The DynamoDB sink keeps its marks against repeats in attributes of that prefix.
+    Rule {
+        code: "reserved_attribute",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "(!has(self.set) || self.set.all(a, a != '' && !a.startsWith('_penstock'))) \
+               && (!has(self.add) || self.add.all(a, a != '' && !a.startsWith('_penstock'))) \
+               && (!has(self.ttl) || !self.ttl.field.startsWith('_penstock'))",
+        message: "an attribute needs a name, which does not begin with `_penstock`: those are the sink's own",
+        reason: INVALID,
+        field_path: None,
+        cure: "give the attribute another name",
+    },
+    Rule {
+        code: "reserved_attribute",
+        at: &["spec.sinks[].dynamodb.tables[].partition", "spec.sinks[].dynamodb.tables[].sort"],
+        rule: "!((has(self.attribute) ? self.attribute : has(self.field) ? self.field : '').startsWith('_penstock'))",
+        message: "a key's attribute must not begin with `_penstock`: those are the sink's own",
+        reason: INVALID,
+        field_path: None,
+        cure: "name the attribute with `attribute`",
+    },
+    Rule {
+        code: "ttl_is_written",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "self.write != 'aggregate' || !has(self.ttl) || ((!has(self.set) || !(self.ttl.field in self.set)) \
+               && (!has(self.add) || !(self.ttl.field in self.add)) && [has(self.partition.attribute) ? self.partition.attribute \
+               : has(self.partition.field) ? self.partition.field : 'pk', !has(self.sort) ? '' : has(self.sort.attribute) \
+               ? self.sort.attribute : has(self.sort.field) ? self.sort.field : 'sk'].all(k, k != self.ttl.field))",
+        message: "an aggregate's `ttl` writes an attribute of its own: it cannot be a key, set or summed too",
+        reason: INVALID,
+        field_path: Some(".ttl"),
+        cure: "remove the field from `set` and `add`: `ttl` writes its latest value already",
+    },
     Rule {
         code: "immutable_key",
         at: &["spec.sinks[].dynamodb.tables[]"],

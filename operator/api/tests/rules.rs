@@ -101,7 +101,7 @@ const CASES: &[Case] = &[
     Case {
         code: "choose_one",
         accepted: &[(WRITE, "            write: put\n            sort: { template: x, type: S }\n")],
-        refused: &[(WRITE, "            write: put\n            sort: { template: x, field: y, type: S }\n")],
+        refused: &[(WRITE, "            write: put\n            sort: { template: x, field: a, type: S }\n")],
     },
     Case {
         code: "reserved_path",
@@ -166,6 +166,34 @@ const CASES: &[Case] = &[
             WRITE,
             "            write: aggregate\n            add: { sk: 1 }\n            sort: { template: x, type: S }\n",
         )],
+    },
+    Case {
+        code: "reserved_attribute",
+        accepted: &[(WRITE, "            write: aggregate\n            add: { _a: 1 }\n")],
+        refused: &[(WRITE, "            write: aggregate\n            add: { _penstock_a: 1 }\n")],
+    },
+    Case {
+        code: "reserved_attribute",
+        accepted: &[],
+        refused: &[(WRITE, "            write: aggregate\n            add: { a: 1 }\n            set: { \"\": b }\n")],
+    },
+    Case {
+        code: "reserved_attribute",
+        accepted: &[("field: InvoiceNo", "field: _penstock_a, attribute: a")],
+        refused: &[("field: InvoiceNo", "field: _penstock_a")],
+    },
+    Case {
+        code: "reserved_attribute",
+        accepted: &[(WRITE, "            write: put\n            ttl: { field: a }\n")],
+        refused: &[(WRITE, "            write: put\n            ttl: { field: _penstock }\n")],
+    },
+    Case {
+        code: "ttl_is_written",
+        accepted: &[(
+            WRITE,
+            "            write: aggregate\n            add: { a: 1 }\n            ttl: { field: b }\n",
+        )],
+        refused: &[(WRITE, "            write: aggregate\n            add: { a: 1 }\n            ttl: { field: a }\n")],
     },
     Case {
         code: "template_makes_text",

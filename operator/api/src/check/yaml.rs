@@ -118,6 +118,32 @@ impl Node {
         span
     }
 
+    /// Where a stretch of this text stands in the source; nothing where its lines were joined or rewritten.
+    #[must_use]
+    pub fn within(&self, source: &str, stretch: Span) -> Option<Span> {
+        let scalar = self.scalar()?;
+        let (line, column) = match scalar.style {
+            // A block begins with its first line that is not empty, at its indentation.
+            Style::Literal => {
+                let empty = scalar.text.chars().take_while(|c| *c == '\n').count();
+                (self.span.line.checked_sub(empty)?, self.span.column)
+            }
+            Style::Plain | Style::Quoted => {
+                let column = self.span.column + usize::from(scalar.style == Style::Quoted);
+                let written = source.lines().nth(self.span.line.checked_sub(1)?)?;
+                let as_is = written.chars().skip(column - 1).collect::<String>().starts_with(&scalar.text);
+                (as_is && stretch.end_line == 1).then_some((self.span.line, column))?
+            }
+            Style::Folded => return None,
+        };
+        Some(Span {
+            line: line + stretch.line - 1,
+            column: column + stretch.column - 1,
+            end_line: line + stretch.end_line - 1,
+            end_column: column + stretch.end_column - 1,
+        })
+    }
+
     /// The value as the API server gets it.
     #[must_use]
     pub fn to_json(&self) -> Value {
