@@ -140,7 +140,7 @@ async fn describe(
         };
         let (failures, left) = patience.failed();
         let pause = pause(failures, trouble.after, fastrand::f64());
-        tracing::warn!(error = %trouble.what, failures, "the endpoint cannot be asked for its schema yet");
+        tracing::debug!(error = %trouble.what, failures, "the endpoint cannot be asked for its schema yet");
         progress.trouble(Some(trouble.what.clone()));
         if left.is_some_and(|left| left <= pause) {
             let after = options.give_up_after.unwrap_or_default();

@@ -177,7 +177,7 @@ impl Delivery<'_> {
     async fn wait(&mut self, trouble: &Trouble) -> Result<(), LaneEnd> {
         let (failures, left) = self.patience.failed();
         let pause = pause(failures, trouble.after, fastrand::f64());
-        tracing::warn!(error = %trouble.what, failures, pause_millis = pause.as_millis(), "a request failed and is sent again");
+        tracing::debug!(error = %trouble.what, failures, pause_millis = pause.as_millis(), "a request failed and is sent again");
         self.shared.progress.trouble(Some(trouble.what.clone()));
         if left.is_some_and(|left| left <= pause) {
             return Err(LaneEnd::GaveUp { trouble: trouble.what.clone() });

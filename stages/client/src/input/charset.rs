@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::error::SendError;
 
@@ -94,6 +94,8 @@ pub(crate) struct Detector {
     ascii: bool,
     utf8: Utf8Check,
     guess: EncodingDetector,
+    /// Whether anything was fed to `guess` that is not ASCII.
+    letters: bool,
     guessed_bytes: usize,
 }
 
@@ -105,6 +107,7 @@ impl Detector {
             ascii: true,
             utf8: Utf8Check::default(),
             guess: EncodingDetector::new(Iso2022JpDetection::Deny),
+            letters: false,
             guessed_bytes: 0,
         }
     }
@@ -124,8 +127,10 @@ impl Detector {
         self.ascii = false;
         self.utf8.feed(bytes);
         if self.guessed_bytes < MAX_GUESS_BYTES {
+            let letters = without_lone_signs(bytes);
+            self.letters |= !letters.is_ascii();
             self.guessed_bytes += bytes.len();
-            self.guess.feed(bytes, false);
+            self.guess.feed(&letters, false);
         }
     }
 
@@ -140,9 +145,26 @@ impl Detector {
         if self.utf8.valid && (!complete || self.utf8.carried.is_empty()) {
             return Charset { encoding: UTF_8, how: How::Valid };
         }
+        if !self.letters {
+            return Charset { encoding: WINDOWS_1252, how: How::Guessed };
+        }
         self.guess.feed(b"", true);
         Charset { encoding: self.guess.guess(None, Utf8Detection::Deny), how: How::Guessed }
     }
+}
+
+/// Blanks out what is not ASCII and stands alone, such as the pound sign of ` \xa340.00`: a guess by the frequency of
+/// letters would take it for a letter of a language that nothing else in the file speaks of.
+fn without_lone_signs(bytes: &[u8]) -> Vec<u8> {
+    let wordly = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii());
+    let mut letters = bytes.to_vec();
+    for (index, _) in bytes.iter().enumerate().filter(|(_, byte)| !byte.is_ascii()) {
+        let before = index.checked_sub(1).and_then(|index| bytes.get(index));
+        if !wordly(before) && !wordly(bytes.get(index + 1)) {
+            letters[index] = b' ';
+        }
+    }
+    letters
 }
 
 /// UTF-16 without a byte order mark shows by NULs in its header.
@@ -213,6 +235,12 @@ mod tests {
         let plain = b"539492,22752,SET 7 BABUSHKA NESTING BOXES,2\r\n".repeat(2_000);
         let last = b"539492,gift,Dotcomgiftshop Gift Voucher \xa340.00,1\r\n";
         assert_eq!(detect(&[&plain, &plain, last]), ("windows-1252", How::Guessed));
+        assert_eq!(
+            detect(&[&plain, b"CAF\xc9 AU LAIT, CR\xc8ME BR\xdbL\xc9E, \xa35 CARD, 25\xb0C\r\n"]).0,
+            "windows-1252"
+        );
+        let (polish, _, _) = encoding_rs::WINDOWS_1250.encode("Łyżka, żółty kubek, świąteczna gęś");
+        assert_eq!(detect(&[&plain, &polish, last]).0, "windows-1250");
     }
 
     #[test]
