@@ -272,8 +272,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "key_is_written",
         at: &["spec.sinks[].dynamodb.tables[]"],
-        rule: "[has(self.partition.attribute) ? self.partition.attribute : has(self.partition.field) ? self.partition.field : 'pk', \
-               !has(self.sort) ? '' : has(self.sort.attribute) ? self.sort.attribute : has(self.sort.field) ? self.sort.field : 'sk']\
+        rule: "([has(self.partition.attribute) ? self.partition.attribute : has(self.partition.field) ? self.partition.field : 'pk'] \
+               + (has(self.sort) ? [has(self.sort.attribute) ? self.sort.attribute : has(self.sort.field) ? self.sort.field : 'sk'] : []))\
                .all(k, (!has(self.set) || !(k in self.set)) && (!has(self.add) || !(k in self.add)))",
         message: "`set` and `add` cannot write a key's attribute",
         reason: INVALID,

@@ -1,0 +1,77 @@
+//! Sources: the JSON Schema, the partition key, the id.
+
+use penstock_api::check::Path;
+use penstock_api::spec::Source;
+use penstock_process::{RowSchema, Template};
+
+use super::Report;
+use super::template::{self, Use};
+use crate::validate::fields::{self, Fact, Schema};
+
+pub(super) fn check(report: &mut Report<'_>, index: usize, source: &Source) {
+    let path = Path::of("spec.sources").index(index);
+    let schema = fields::of_source(index, source);
+    if let Some(schema) = &schema {
+        json_schema(report, &path.key("http").key("schema"), schema);
+        id_field(report, &path.key("idField"), schema);
+    }
+    partition_key(report, &path.key("partitionKey"), source, schema.as_ref());
+}
+
+fn json_schema(report: &mut Report<'_>, path: &Path, schema: &Schema<'_>) {
+    let Some(document) = schema.source.http.as_ref().and_then(|http| http.schema.as_ref()) else { return };
+    if let Err(error) = RowSchema::compile(document) {
+        let at =
+            error.path.split('.').filter(|part| !part.is_empty()).fold(path.clone(), |path, part| {
+                part.parse().map_or_else(|_| path.key(part), |index| path.index(index))
+            });
+        // The fault may lie at a keyword that the document does not spell out: the nearest place is shown.
+        report.error("bad_schema", &at, error.message, "mend the JSON Schema: https://json-schema.org has its words");
+    }
+    let types = schema.own_types();
+    if !types.is_empty() && !types.contains(&"object") {
+        let message = format!("the schema wants {}, and a row is always an object", types.join(" or "));
+        report.error(
+            "schema_not_object",
+            &path.key("type"),
+            message,
+            "write `type: object`: the schema describes one row",
+        );
+    }
+}
+
+/// Ingest gives a row that has no id one, so rows must be allowed to have it.
+fn id_field(report: &mut Report<'_>, path: &Path, schema: &Schema<'_>) {
+    let Some(id) = schema.source.id_field.as_deref() else { return };
+    match schema.fact(id) {
+        Fact::Absent => {
+            let message = format!("the schema does not allow `{id}`, so no row could bring its id");
+            report.error(
+                "id_not_in_schema",
+                path,
+                message,
+                format!("add `{id}: {{ type: string }}` to the schema's `properties`"),
+            );
+        }
+        Fact::Types(types) if !types.iter().any(|found| found == "string") => {
+            let message =
+                format!("the schema makes `{id}` {}, and an id that is given to a row is a string", types.join(" or "));
+            report.error("id_not_text", path, message, format!("write `type: string` for `{id}` in the schema"));
+        }
+        Fact::Types(_) | Fact::Unknown => {}
+    }
+}
+
+fn partition_key(report: &mut Report<'_>, path: &Path, source: &Source, schema: Option<&Schema<'_>>) {
+    // A row has no position yet when its key is made: only its fields can be used.
+    let Some(read) = template::read(report, path, &source.partition_key, Template::parse_for_rows) else { return };
+    if read.is_constant() {
+        let message = "the partition key is the same for every record, so all of them go through one shard";
+        report.warning("constant_partition_key", path, message, "use a field in it, such as \"{InvoiceNo}\"");
+    }
+    if let Some(schema) = schema {
+        let used = Use { path, what: "the partition key", process: None };
+        let consequence = "a row without it is refused";
+        template::fields(report, schema, &read, source.id_field.as_deref(), consequence, &used);
+    }
+}
