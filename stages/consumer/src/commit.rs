@@ -1,0 +1,74 @@
+//! From closed ranges to commits: pin, settle, commit, strictly one after the other.
+
+use std::sync::Arc;
+
+use penstock_contract::{ShardId, Sink};
+use tokio::sync::mpsc;
+
+use crate::metrics::ShardMetrics;
+use crate::pin::Pin;
+use crate::pinned_read::ReadFailed;
+use crate::range::Closed;
+use crate::settle::{Settled, settle};
+use crate::shared::Shared;
+use crate::tenure::{LeaseLost, Tenure};
+
+/// Why the work on a shard broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Stopped {
+    /// Somebody else has the lease.
+    #[error(transparent)]
+    Lost(#[from] LeaseLost),
+    /// Something panicked: the stage ends as by a crash.
+    #[error("a task panicked")]
+    Panicked,
+}
+
+impl From<ReadFailed> for Stopped {
+    fn from(_: ReadFailed) -> Self {
+        Self::Panicked
+    }
+}
+
+/// Commits ranges until no more come; gives the lease back to whoever goes on with it.
+pub(crate) async fn commit_ranges<S: Sink>(
+    shared: Arc<Shared<S>>,
+    mut tenure: Tenure,
+    mut closed: mpsc::Receiver<Closed<S::Batch>>,
+) -> Result<Tenure, Stopped> {
+    let metrics = shared.metrics.shard(tenure.shard());
+    let (table, troubles) = (&shared.table, &shared.troubles);
+    let mut pinned: Option<Closed<S::Batch>> = None;
+    loop {
+        let mut range = match pinned.take() {
+            Some(range) => range,
+            None => {
+                let Some(range) = closed.recv().await else { return Ok(tenure) };
+                tenure.pin(table, troubles, &range.pin).await?;
+                range
+            }
+        };
+        let letters = std::mem::take(&mut range.letters);
+        let settled = settle(&shared, tenure.shard(), &range.pin, &mut range.batch, letters).await?;
+        pinned = closed.try_recv().ok();
+        tenure.commit(table, troubles, &range.pin, pinned.as_ref().map(|next| &next.pin)).await?;
+        note(&shared, &metrics, tenure.shard(), &range.pin, settled);
+    }
+}
+
+/// Notes a committed range.
+pub(crate) fn note<S: Sink>(shared: &Shared<S>, metrics: &ShardMetrics, shard: &ShardId, pin: &Pin, settled: Settled) {
+    metrics.ranges.increment(1);
+    metrics.applied.increment(settled.applied);
+    shared.record(shard, |summary| {
+        summary.position = Some(pin.end.clone());
+        summary.ranges += 1;
+        summary.records_read += pin.records;
+        summary.records_applied += settled.applied;
+        summary.dead_lettered += settled.dead_lettered;
+    });
+    tracing::debug!(
+        %shard, end = %pin.end, records = pin.records, applied = settled.applied,
+        dead_lettered = settled.dead_lettered, "a range is committed"
+    );
+}

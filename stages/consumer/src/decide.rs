@@ -1,0 +1,177 @@
+//! Who reads which shard: pure functions from what was observed to what this worker does now.
+//!
+//! Leases are taken when nobody owns them or when their owner has stopped. Each live worker has a quota; an
+//! over-full worker gives leases back by itself, so nothing is ever taken from a worker that lives. Every
+//! worker computes all quotas from the same rows, so they agree as far as they have seen the same.
+//!
+//! Balancing by throughput, or stealing, would replace [`quota`] and [`to_release`] and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use penstock_contract::ShardId;
+
+use crate::lease::{Lease, Pending, WorkerId};
+use crate::observe::{Rows, Stillness};
+use crate::pin::RecipeHash;
+use crate::row::WorkerRow;
+
+/// A heartbeat that stood still for so many times the failover belongs to nobody any more and is deleted.
+const FORGET_WORKER_AFTER: u32 = 6;
+/// A recipe that nobody has used for so many times the failover is deleted.
+const FORGET_RECIPE_AFTER: u32 = 30;
+
+/// What this worker knows of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Me<'a> {
+    pub(crate) id: &'a WorkerId,
+    /// The shards that it is working on.
+    pub(crate) running: &'a BTreeSet<ShardId>,
+    /// It gives leases back and takes none.
+    pub(crate) draining: bool,
+}
+
+/// A lease to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Take {
+    /// As it was seen: the write is fenced by it.
+    pub(crate) lease: Lease,
+    /// Parents that were not in the reading. They must be looked up by name before the lease is taken: a
+    /// reading of the whole table is no snapshot, and rows of parents are written before those of children.
+    pub(crate) confirm_absent: Vec<ShardId>,
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Actions {
+    /// Leases to take.
+    pub(crate) take: Vec<Take>,
+    /// Shards to stop at the end of their open range, and to give back.
+    pub(crate) release: Vec<ShardId>,
+    /// Shards whose lease somebody else has: their work is dropped at once.
+    pub(crate) lost: Vec<ShardId>,
+    /// Heartbeats of workers that are gone.
+    pub(crate) forget_workers: Vec<WorkerRow>,
+    /// Recipes that nobody needs, with the counter that was seen.
+    pub(crate) forget_recipes: Vec<(RecipeHash, u64)>,
+}
+
+/// Decides.
+pub(crate) fn decide(rows: &Rows, still: &Stillness, me: Me<'_>, failover: Duration) -> Actions {
+    let mut actions = Actions {
+        lost: lost(rows, me),
+        forget_workers: forget_workers(rows, still, me, failover),
+        forget_recipes: forget_recipes(rows, still, failover),
+        ..Actions::default()
+    };
+    if me.draining {
+        return actions;
+    }
+    let startable: Vec<_> = rows.leases.values().filter_map(|lease| startable(rows, lease)).collect();
+    let held: Vec<_> = startable.iter().filter(|take| take.lease.owner.as_ref() == Some(me.id)).collect();
+    let quota = quota(rows, still, &startable, me.id, failover);
+    if held.len() > quota {
+        actions.release = to_release(held.iter().map(|take| &take.lease.shard), me, held.len() - quota);
+    }
+    let mine_but_idle = held.iter().filter(|take| !me.running.contains(&take.lease.shard));
+    actions.take.extend(mine_but_idle.copied().cloned());
+    let mut free: Vec<_> = startable.iter().filter(|take| is_free(&take.lease, rows, still, me.id, failover)).collect();
+    free.sort_by_key(|take| preference(me.id, &take.lease.shard));
+    actions.take.extend(free.into_iter().take(quota.saturating_sub(held.len())).cloned());
+    actions
+}
+
+/// The lease with what remains to be confirmed, when its shard may be read now: it has not ended, nobody with
+/// a later version pinned a range of it, and every parent has ended or has no lease.
+fn startable(rows: &Rows, lease: &Lease) -> Option<Take> {
+    if lease.is_finished() || matches!(lease.pending, Some(Pending::Newer { .. })) {
+        return None;
+    }
+    let ended = |parent: &ShardId| rows.leases.get(parent).is_some_and(Lease::is_finished);
+    if lease.parents.iter().any(|parent| rows.knows(parent) && !ended(parent)) {
+        return None;
+    }
+    let confirm_absent = lease.parents.iter().filter(|parent| !rows.knows(parent)).cloned().collect();
+    Some(Take { lease: lease.clone(), confirm_absent })
+}
+
+/// Whether anybody may take the lease: it has no owner, or its owner has stopped. An owner without a
+/// heartbeat (a KCL worker, say) lives as long as its lease's counter moves.
+fn is_free(lease: &Lease, rows: &Rows, still: &Stillness, me: &WorkerId, failover: Duration) -> bool {
+    let Some(owner) = &lease.owner else { return true };
+    if owner == me {
+        return false;
+    }
+    match rows.workers.get(owner) {
+        Some(worker) => still.worker(&worker.id).is_some_and(|stood| stood > failover),
+        None => still.lease(&lease.shard) > failover,
+    }
+}
+
+/// How many leases this worker should hold. The remainder goes to those that hold most already, so that as
+/// few leases as possible change hands.
+fn quota(rows: &Rows, still: &Stillness, startable: &[Take], me: &WorkerId, failover: Duration) -> usize {
+    let mut held: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
+    let lives =
+        |worker: &&WorkerRow| !worker.draining && still.worker(&worker.id).is_some_and(|stood| stood <= failover);
+    held.extend(rows.workers.values().filter(lives).map(|worker| (&worker.id, 0)));
+    for take in startable {
+        if let Some(count) = take.lease.owner.as_ref().and_then(|owner| held.get_mut(owner)) {
+            *count += 1;
+        }
+    }
+    let mut workers: Vec<_> = held.into_iter().collect();
+    workers.sort_by(|(a_id, a), (b_id, b)| b.cmp(a).then_with(|| a_id.cmp(b_id)));
+    let place = workers.iter().position(|(id, _)| *id == me).unwrap_or(0);
+    startable.len() / workers.len() + usize::from(place < startable.len() % workers.len())
+}
+
+/// The same ones in every round, so that a shard that is on its way out is not joined by another.
+fn to_release<'a>(held: impl Iterator<Item = &'a ShardId>, me: Me<'_>, count: usize) -> Vec<ShardId> {
+    let mut held: Vec<_> = held.collect();
+    held.sort_by_key(|shard| std::cmp::Reverse(preference(me.id, shard)));
+    held.into_iter().take(count).filter(|shard| me.running.contains(shard)).cloned().collect()
+}
+
+fn lost(rows: &Rows, me: Me<'_>) -> Vec<ShardId> {
+    let is_mine = |shard: &&ShardId| {
+        rows.leases.get(*shard).is_some_and(|lease| lease.owner.as_ref() == Some(me.id) || lease.is_finished())
+    };
+    me.running.iter().filter(|shard| !is_mine(shard)).cloned().collect()
+}
+
+/// Only workers that own nothing: as long as a heartbeat is there, its leases are judged by it.
+fn forget_workers(rows: &Rows, still: &Stillness, me: Me<'_>, failover: Duration) -> Vec<WorkerRow> {
+    let owners: BTreeSet<_> = rows.leases.values().filter_map(|lease| lease.owner.as_ref()).collect();
+    rows.workers
+        .values()
+        .filter(|worker| worker.id != *me.id && !owners.contains(&worker.id))
+        .filter(|worker| still.worker(&worker.id).is_some_and(|stood| stood > failover * FORGET_WORKER_AFTER))
+        .cloned()
+        .collect()
+}
+
+fn forget_recipes(rows: &Rows, still: &Stillness, failover: Duration) -> Vec<(RecipeHash, u64)> {
+    // A pin that this version cannot read may name any of them.
+    let unreadable = rows.leases.values().any(|lease| matches!(lease.pending, Some(Pending::Newer { .. })));
+    if unreadable || !rows.broken.is_empty() {
+        return Vec::new();
+    }
+    rows.recipes
+        .iter()
+        .filter(|(hash, _)| still.recipe(hash) > failover * FORGET_RECIPE_AFTER)
+        .map(|(hash, touched)| (hash.clone(), *touched))
+        .collect()
+}
+
+/// Each worker prefers other leases, so that workers who start together do not all grab the same.
+fn preference(me: &WorkerId, shard: &ShardId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (me.as_str(), shard.as_str()).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

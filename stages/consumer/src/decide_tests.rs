@@ -1,0 +1,224 @@
+//! Schedules of workers that take, hold, give back and die, on a table in memory and with a clock of their own.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::lease::Checkpoint;
+use crate::observe::{Moment, Observer};
+use crate::row::Row;
+
+const FAILOVER: Duration = Duration::from_secs(10);
+
+/// The table, and workers that look at it.
+#[derive(Default)]
+struct World {
+    leases: BTreeMap<ShardId, Lease>,
+    heartbeats: BTreeMap<WorkerId, u64>,
+    workers: BTreeMap<WorkerId, Worker>,
+    now: u64,
+}
+
+#[derive(Default)]
+struct Worker {
+    observer: Observer,
+    running: BTreeSet<ShardId>,
+    died_at: Option<u64>,
+}
+
+impl World {
+    fn with_shards(count: usize) -> Self {
+        let lease = |n| Lease::new(ShardId::new(format!("shard-{n:02}")), Checkpoint::TrimHorizon);
+        let leases = (0..count).map(lease).map(|lease| (lease.shard.clone(), lease)).collect();
+        Self { leases, ..Self::default() }
+    }
+
+    fn rows(&self) -> Rows {
+        let recipe = RecipeHash::from_text("r");
+        let worker = |(id, heartbeat): (&WorkerId, &u64)| {
+            Row::Worker(WorkerRow { id: id.clone(), heartbeat: *heartbeat, draining: false, recipe: recipe.clone() })
+        };
+        self.leases.values().cloned().map(Row::Lease).chain(self.heartbeats.iter().map(worker)).collect()
+    }
+
+    fn join(&mut self, name: &str) -> WorkerId {
+        let id = WorkerId::new(name);
+        self.workers.insert(id.clone(), Worker::default());
+        id
+    }
+
+    fn kill(&mut self, id: &WorkerId) {
+        let now = self.now;
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.running.clear();
+            worker.died_at.get_or_insert(now);
+        }
+    }
+
+    fn living(&self) -> Vec<WorkerId> {
+        self.workers.iter().filter(|(_, worker)| worker.died_at.is_none()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// One round of one worker. Panics when it takes what it must not.
+    fn round(&mut self, id: &WorkerId) {
+        *self.heartbeats.entry(id.clone()).or_default() += 1;
+        let rows = self.rows();
+        let moment = Moment(Duration::from_secs(self.now));
+        let Some(worker) = self.workers.get_mut(id) else { return };
+        let still = worker.observer.observe(&rows, moment, moment);
+        let me = Me { id, running: &worker.running.clone(), draining: false };
+        let actions = decide(&rows, &still, me, FAILOVER);
+        for shard in &actions.lost {
+            worker.running.remove(shard);
+        }
+        for shard in &actions.release {
+            worker.running.remove(shard);
+            let lease = self.leases.get_mut(shard).filter(|lease| lease.owner.as_ref() == Some(id));
+            if let Some(lease) = lease {
+                *lease = lease.released();
+            }
+        }
+        for take in actions.take {
+            let Some(lease) = self.leases.get_mut(&take.lease.shard) else { continue };
+            assert!(lease.admits(&take.lease), "a decision on rows that were just read is not outdated");
+            if let Some(owner) = lease.owner.as_ref().filter(|owner| *owner != id) {
+                let died_at = self.workers.get(owner).and_then(|worker| worker.died_at);
+                let died_at = died_at.expect("a lease was taken from a worker that lives");
+                assert!(self.now - died_at >= FAILOVER.as_secs() - 2, "a lease was taken before its owner expired");
+            }
+            *lease = lease.taken_by(id);
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.running.insert(take.lease.shard);
+            }
+        }
+    }
+
+    fn everybody(&mut self, rounds: usize) {
+        for _ in 0..rounds {
+            self.now += 2;
+            for id in self.living() {
+                self.round(&id);
+            }
+        }
+    }
+
+    fn held(&self) -> Vec<usize> {
+        let held = |id: &WorkerId| self.leases.values().filter(|lease| lease.owner.as_ref() == Some(id)).count();
+        self.living().iter().map(held).collect()
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Join,
+    Kill(prop::sample::Index),
+    Rounds(usize),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        1 => Just(Event::Join),
+        1 => any::<prop::sample::Index>().prop_map(Event::Kill),
+        3 => (1_usize..8).prop_map(Event::Rounds),
+    ]
+}
+
+proptest! {
+    /// Nothing is taken from a living worker, and in the end all leases are held, evenly.
+    #[test]
+    fn leases_end_up_evenly_with_the_living(shards in 0_usize..20, events in prop::collection::vec(any_event(), 0..20)) {
+        let mut world = World::with_shards(shards);
+        world.join("w00");
+        for (n, event) in events.into_iter().enumerate() {
+            match event {
+                Event::Join => drop(world.join(&format!("w{:02}", n + 1))),
+                Event::Kill(index) => {
+                    let living = world.living();
+                    if living.len() > 1 {
+                        world.kill(index.get(&living));
+                    }
+                }
+                Event::Rounds(rounds) => world.everybody(rounds),
+            }
+        }
+        world.everybody(30);
+        let held = world.held();
+        prop_assert_eq!(held.iter().sum::<usize>(), shards, "held: {:?}", held);
+        let (least, most) = (held.iter().min().copied().unwrap_or(0), held.iter().max().copied().unwrap_or(0));
+        prop_assert!(most - least <= 1, "held: {:?}", held);
+    }
+}
+
+#[test]
+fn a_balanced_table_is_left_alone() {
+    let mut world = World::with_shards(7);
+    world.join("a");
+    world.join("b");
+    world.join("c");
+    world.everybody(20);
+    let before = world.leases.clone();
+    world.everybody(20);
+    assert_eq!(world.leases, before);
+}
+
+#[test]
+fn a_worker_that_starts_again_under_its_name_takes_its_leases_back_at_once() {
+    let mut world = World::with_shards(4);
+    let me = world.join("me");
+    world.everybody(1);
+    world.kill(&me);
+    world.join("me");
+    world.everybody(1);
+    assert_eq!(world.workers[&me].running.len(), 4);
+    assert!(world.leases.values().all(|lease| lease.counter == 2), "the old incarnation is fenced off");
+}
+
+fn family(parents: &[(&str, Checkpoint)], child: &str) -> Rows {
+    let mut lease = Lease::new(ShardId::new(child), Checkpoint::TrimHorizon);
+    lease.parents = parents.iter().map(|(parent, _)| ShardId::new(*parent)).collect();
+    let parents = parents.iter().map(|(parent, checkpoint)| Lease::new(ShardId::new(*parent), checkpoint.clone()));
+    parents.chain([lease]).map(Row::Lease).collect()
+}
+
+fn takes(rows: &Rows) -> Vec<Take> {
+    let (id, running) = (WorkerId::new("me"), BTreeSet::new());
+    decide(rows, &Stillness::default(), Me { id: &id, running: &running, draining: false }, FAILOVER).take
+}
+
+#[test]
+fn a_child_starts_only_after_every_parent_has_ended() {
+    let names = |rows: &Rows| takes(rows).into_iter().map(|take| take.lease.shard.to_string()).collect::<Vec<_>>();
+    let (open, ended) = (Checkpoint::TrimHorizon, Checkpoint::ShardEnd);
+    assert_eq!(names(&family(&[("p", open.clone()), ("q", ended.clone())], "c")), ["p"]);
+    assert_eq!(names(&family(&[("p", ended.clone()), ("q", ended)], "c")), ["c"]);
+    let mut broken = family(&[("p", open)], "c");
+    broken.leases.remove(&ShardId::new("p"));
+    assert_eq!(takes(&broken)[0].confirm_absent, [ShardId::new("p")]);
+    broken.broken.insert(ShardId::new("p"), "unreadable".to_owned());
+    assert_eq!(names(&broken), [""; 0]);
+}
+
+#[test]
+fn a_shard_that_a_later_version_pinned_is_left_to_it() {
+    let mut lease = Lease::new(ShardId::new("s"), Checkpoint::TrimHorizon);
+    lease.pending = Some(Pending::Newer { version: 2 });
+    assert_eq!(takes(&[Row::Lease(lease)].into_iter().collect()), []);
+}
+
+#[test]
+fn a_draining_worker_takes_nothing() {
+    let world = World::with_shards(3);
+    let (id, running) = (WorkerId::new("me"), BTreeSet::new());
+    let me = Me { id: &id, running: &running, draining: true };
+    assert_eq!(decide(&world.rows(), &Stillness::default(), me, FAILOVER), Actions::default());
+}
+
+#[test]
+fn work_on_a_lease_that_somebody_else_has_is_lost() {
+    let lease = Lease::new(ShardId::new("s"), Checkpoint::TrimHorizon).taken_by(&WorkerId::new("other"));
+    let rows: Rows = [Row::Lease(lease)].into_iter().collect();
+    let (id, running) = (WorkerId::new("me"), BTreeSet::from([ShardId::new("s")]));
+    let me = Me { id: &id, running: &running, draining: false };
+    assert_eq!(decide(&rows, &Stillness::default(), me, FAILOVER).lost, [ShardId::new("s")]);
+}

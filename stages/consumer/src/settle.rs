@@ -1,0 +1,93 @@
+//! Making the effect of a pinned range: apply it until that succeeds, then write its dead letters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use penstock_contract::{Applied, Batch, Position, Rejection, ShardId, Sink, SinkError};
+
+use crate::dead_letters::Letters;
+use crate::pin::Pin;
+use crate::pinned_read::{PinnedRead, ReadFailed};
+use crate::shared::Shared;
+use crate::trouble::Concern;
+
+/// What a range came to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settled {
+    pub(crate) applied: u64,
+    pub(crate) dead_lettered: u64,
+}
+
+/// Applies the range and writes its dead letters. Tries until it succeeds; whoever loses the lease meanwhile
+/// drops this future, and who still runs does no harm: a range has the effect of being applied once.
+pub(crate) async fn settle<S: Sink>(
+    shared: &Arc<Shared<S>>,
+    shard: &ShardId,
+    pin: &Pin,
+    batch: &mut S::Batch,
+    letters: Letters,
+) -> Result<Settled, ReadFailed> {
+    let applied = apply(shared, shard, pin, batch).await;
+    let letters = letters.merge(refused(shared, shard, pin, applied.rejected).await?);
+    if !letters.is_empty() {
+        shared.letters.write(&pin.range(shard), &letters, &shared.troubles).await;
+        for reason in letters.reasons() {
+            shared.metrics.dead_letter(reason);
+        }
+    }
+    Ok(Settled { applied: applied.records, dead_lettered: letters.len() })
+}
+
+async fn apply<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId, pin: &Pin, batch: &mut S::Batch) -> Applied {
+    let range = pin.range(shard);
+    let mut backoff = Concern::Sink.backoff();
+    loop {
+        match batch.apply(&range).await {
+            Ok(applied) => {
+                shared.troubles.over(Concern::Sink, shard.as_str());
+                return applied;
+            }
+            Err(error) => {
+                let wait = backoff.next_wait();
+                shared.troubles.note(Concern::Sink, shard.as_str(), &error, wait);
+                if let SinkError::Fatal { reason, .. } = &error {
+                    tracing::error!(%shard, %range.end_inclusive, reason, %error, "a range waits for somebody to act");
+                }
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// The dead letters of records that the service refused. Their bytes are not kept while a range is applied,
+/// because that is rare and the range may be large: they are read again.
+async fn refused<S: Sink>(
+    shared: &Arc<Shared<S>>,
+    shard: &ShardId,
+    pin: &Pin,
+    rejected: Vec<(Position, Rejection)>,
+) -> Result<Letters, ReadFailed> {
+    let mut letters = Letters::default();
+    if rejected.is_empty() {
+        return Ok(letters);
+    }
+    let mut rejected: BTreeMap<_, _> = rejected.into_iter().collect();
+    let mut read = PinnedRead::start(shared, shard, pin);
+    while !rejected.is_empty() {
+        let Some(records) = read.next().await? else { break };
+        for record in &records {
+            if let Some(rejection) = rejected.remove(&record.position) {
+                letters.add(&shared.letters.origin, shard, record, &rejection);
+            }
+        }
+    }
+    if !rejected.is_empty() {
+        shared.metrics.lost_records(rejected.len() as u64);
+        let first = rejected.keys().next().map(ToString::to_string);
+        tracing::error!(
+            %shard, records = rejected.len(), first,
+            "records that the sink refused are gone from the stream; they are missing in the dead letters"
+        );
+    }
+    Ok(letters)
+}

@@ -1,0 +1,97 @@
+//! The end of a shard: the leases of its children are written before its own says that it has ended, so that
+//! no crash in between can lose a child.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_contract::{ShardId, Sink};
+use penstock_stream::{ChildShard, Shard, ShardFilter, list_shards};
+
+use crate::commit::Stopped;
+use crate::lease::{Checkpoint, Lease};
+use crate::shard_sync;
+use crate::shared::Shared;
+use crate::tenure::Tenure;
+use crate::trouble::Concern;
+
+/// How often to look whether the other parent of a merged child has a lease.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Ends a shard whose last record is committed.
+pub(crate) async fn end<S: Sink>(
+    shared: &Arc<Shared<S>>,
+    tenure: Tenure,
+    children: &[ChildShard],
+) -> Result<(), Stopped> {
+    let shard = tenure.shard().clone();
+    let leases = loop {
+        let listed = listing(shared, &shard).await;
+        let leases: Vec<_> = children.iter().map(|child| lease(child, &listed)).collect();
+        match missing_parent(shared, &shard, &leases, &listed).await {
+            None => break leases,
+            // A child whose row is there while a parent's row is not would start before that parent.
+            Some(parent) => {
+                tracing::info!(%shard, %parent, "the end of a shard waits for the lease of a child's other parent");
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+    };
+    for lease in &leases {
+        shared.troubles.insist(Concern::Leases, shard.as_str(), || shared.table.create(lease)).await;
+    }
+    let names: Vec<_> = leases.into_iter().map(|lease| lease.shard).collect();
+    tracing::info!(%shard, children = ?names, "a shard is processed to its end");
+    tenure.end(&shared.table, &shared.troubles, names).await?;
+    shared.record(&shard, |summary| summary.ended = true);
+    Ok(())
+}
+
+/// Ends a shard that retention has deleted before it was processed to its end.
+pub(crate) async fn end_gone<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<(), Stopped> {
+    let shard = tenure.shard().clone();
+    shared.metrics.trimmed_checkpoint();
+    tracing::error!(
+        %shard, checkpoint = ?tenure.lease().checkpoint,
+        "a shard is gone from the stream before it was processed to its end: its last records may be lost unread"
+    );
+    let listed = listing(shared, &shard).await;
+    let children: Vec<_> = listed
+        .into_iter()
+        .filter(|candidate| candidate.parents.contains(&shard))
+        .map(|child| ChildShard { id: child.id, parents: child.parents })
+        .collect();
+    end(shared, tenure, &children).await
+}
+
+async fn listing<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId) -> Vec<Shard> {
+    let list = || list_shards(&shared.kinesis, &shared.config.stream, &ShardFilter::FromTrimHorizon);
+    shared.troubles.insist(Concern::Stream, shard.as_str(), list).await
+}
+
+/// The row of a child, as the listing describes it where it does already.
+fn lease(child: &ChildShard, listed: &[Shard]) -> Lease {
+    let mut lease = match listed.iter().find(|shard| shard.id == child.id) {
+        Some(shard) => shard_sync::lease(shard, Checkpoint::TrimHorizon),
+        None => Lease::new(child.id.clone(), Checkpoint::TrimHorizon),
+    };
+    lease.parents.extend(child.parents.iter().cloned());
+    lease
+}
+
+/// A parent that the stream still has and that has no lease yet: its own parent will write one.
+async fn missing_parent<S: Sink>(
+    shared: &Arc<Shared<S>>,
+    shard: &ShardId,
+    children: &[Lease],
+    listed: &[Shard],
+) -> Option<ShardId> {
+    let is_listed = |parent: &&ShardId| listed.iter().any(|shard| shard.id == **parent);
+    let parents = children.iter().flat_map(|child| &child.parents).filter(|parent| *parent != shard);
+    for parent in parents.filter(is_listed) {
+        let row = shared.troubles.insist(Concern::Leases, shard.as_str(), || shared.table.lease(parent)).await;
+        if row.is_none() {
+            return Some(parent.clone());
+        }
+    }
+    None
+}

@@ -1,0 +1,176 @@
+//! The work on one shard from taking its lease to giving it back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_contract::{ShardId, Sink};
+use penstock_stream::StartingAt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::commit::{Stopped, commit_ranges, note};
+use crate::fill::{FillFailed, Filled, Filler, RANGES_IN_MEMORY};
+use crate::lease::{Checkpoint, Lease, Pending};
+use crate::replay::replay;
+use crate::shard_end;
+use crate::shared::{Shared, wall_clock};
+use crate::tenure::Tenure;
+use crate::trouble::Concern;
+
+/// How a worker talks to the work on one shard.
+#[derive(Debug, Clone)]
+pub(crate) struct Signals {
+    /// Close and commit the open range, give the lease back.
+    pub(crate) finish: CancellationToken,
+    /// The lease is somebody else's: drop everything.
+    pub(crate) lost: CancellationToken,
+}
+
+/// How the work on a shard ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The shard is processed to its end.
+    Ended,
+    /// The lease was given back.
+    Released,
+    /// The lease is somebody else's.
+    Lost,
+    /// Finishing took too long; the lease is still ours, perhaps with a pinned range.
+    GaveUp,
+    /// Something panicked.
+    Panicked,
+}
+
+/// Works on a shard whose lease was just taken.
+pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>, lease: Lease, signals: Signals) -> Outcome {
+    let shard = lease.shard.clone();
+    let outcome = tokio::select! {
+        biased;
+        () = signals.lost.cancelled() => Outcome::Lost,
+        // On the heap: it holds a reader, a range and a lease.
+        outcome = Box::pin(work(&shared, lease, &signals)) => match outcome {
+            Ok(outcome) => outcome,
+            Err(Stopped::Lost(_)) => Outcome::Lost,
+            Err(Stopped::Panicked) => Outcome::Panicked,
+        },
+        () = too_long(&signals.finish, shared.config.drain_limit) => Outcome::GaveUp,
+    };
+    shared.set_parked(&shard, false);
+    shared.troubles.forget(shard.as_str());
+    match outcome {
+        Outcome::Lost => tracing::warn!(%shard, "the lease is lost; its work is dropped"),
+        Outcome::GaveUp => tracing::warn!(%shard, "a shard is given back before its range is committed"),
+        Outcome::Ended | Outcome::Released | Outcome::Panicked => {
+            tracing::info!(%shard, ?outcome, "work on a shard ended")
+        }
+    }
+    outcome
+}
+
+async fn too_long(finish: &CancellationToken, limit: Duration) {
+    finish.cancelled().await;
+    tokio::time::sleep(limit).await;
+}
+
+async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals) -> Result<Outcome, Stopped> {
+    let mut tenure = Tenure::new(lease);
+    keep_recipe(shared, tenure.shard()).await;
+    finish_pending(shared, &mut tenure).await?;
+    let starting_at = starting_at(shared, &mut tenure).await?;
+    let (filled, tenure) = fill_and_commit(shared, tenure, starting_at, &signals.finish).await?;
+    match filled {
+        Filled::Ended(children) => {
+            shard_end::end(shared, tenure, &children).await?;
+            return Ok(Outcome::Ended);
+        }
+        Filled::Gone => {
+            shard_end::end_gone(shared, tenure).await?;
+            return Ok(Outcome::Ended);
+        }
+        Filled::AtTip => {
+            shared.set_parked(tenure.shard(), true);
+            signals.finish.cancelled().await;
+        }
+        Filled::Told => {}
+    }
+    tenure.release(&shared.table, &shared.troubles).await?;
+    Ok(Outcome::Released)
+}
+
+/// Before the first pin that names it, and again with each lease, so that nobody deletes it meanwhile.
+async fn keep_recipe<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId) {
+    let recipe = shared.sink.recipe();
+    let keep = || shared.table.keep_recipe(&shared.recipe, &recipe);
+    shared.troubles.insist(Concern::Leases, shard.as_str(), keep).await;
+}
+
+/// A range that is pinned comes before anything else.
+async fn finish_pending<S: Sink>(shared: &Arc<Shared<S>>, tenure: &mut Tenure) -> Result<(), Stopped> {
+    match tenure.lease().pending.clone() {
+        Some(Pending::Pin(pin)) => {
+            let settled = replay(shared, tenure.shard(), &pin).await?;
+            tenure.commit(&shared.table, &shared.troubles, &pin, None).await?;
+            note(shared, &shared.metrics.shard(tenure.shard()), tenure.shard(), &pin, settled);
+        }
+        Some(Pending::Foreign) => tracing::warn!(
+            shard = %tenure.shard(),
+            "a KCL application prepared a checkpoint that it did not make; reading goes on from its last checkpoint"
+        ),
+        // Decisions leave such a lease alone.
+        Some(Pending::Newer { .. }) | None => {}
+    }
+    Ok(())
+}
+
+/// Where reading begins when there is no position yet.
+async fn starting_at<S: Sink>(shared: &Arc<Shared<S>>, tenure: &mut Tenure) -> Result<StartingAt, Stopped> {
+    Ok(match &tenure.lease().checkpoint {
+        Checkpoint::At(position) => StartingAt::At(position.sequence.clone()),
+        Checkpoint::AtTimestamp(Some(at)) => StartingAt::AtTimestamp(*at),
+        Checkpoint::AtTimestamp(None) => {
+            tracing::warn!(
+                shard = %tenure.shard(),
+                "the lease begins at a time that only a KCL application's configuration knows; the oldest record is \
+                 taken, so that none is missed"
+            );
+            StartingAt::TrimHorizon
+        }
+        Checkpoint::Latest => {
+            // Written down, because the same word means another record each time that it is used.
+            let now = wall_clock();
+            tenure.start_at(&shared.table, &shared.troubles, now).await?;
+            StartingAt::AtTimestamp(now)
+        }
+        Checkpoint::TrimHorizon | Checkpoint::ShardEnd => StartingAt::TrimHorizon,
+    })
+}
+
+/// Fills ranges and commits them beside each other until there are no more to come and all are committed.
+async fn fill_and_commit<S: Sink>(
+    shared: &Arc<Shared<S>>,
+    tenure: Tenure,
+    starting_at: StartingAt,
+    finish: &CancellationToken,
+) -> Result<(Filled, Tenure), Stopped> {
+    let shard = tenure.shard().clone();
+    let start_exclusive = tenure.lease().checkpoint.position().cloned();
+    let (closed, to_commit) = mpsc::channel(RANGES_IN_MEMORY);
+    let filler = Filler::new(Arc::clone(shared), shard, finish.clone(), closed, starting_at, start_exclusive);
+    // Tasks of their own, so that reading, filling and applying one shard use more than one core.
+    let committer = tokio::spawn(commit_ranges(Arc::clone(shared), tenure, to_commit));
+    let mut committer = AbortOnDropHandle::new(committer);
+    let filled = tokio::select! {
+        biased;
+        ended = &mut committer => {
+            // It goes on for as long as it can be filled, so it was stopped.
+            return Err(ended.map_or(Stopped::Panicked, |ended| ended.err().unwrap_or(Stopped::Panicked)));
+        }
+        filled = filler.run() => filled,
+    };
+    let tenure = committer.await.map_err(|_| Stopped::Panicked)??;
+    match filled {
+        Ok(filled) => Ok((filled, tenure)),
+        Err(FillFailed::Reader | FillFailed::Committer) => Err(Stopped::Panicked),
+    }
+}

@@ -1,0 +1,144 @@
+//! What all the work of one consumer shares.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use penstock_contract::{ArrivalMillis, Position, ShardId, Sink};
+use penstock_runtime::{Health, Stop};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::{Clients, ConsumerConfig};
+use crate::dead_letters::DeadLetterStore;
+use crate::lease_table::LeaseTable;
+use crate::metrics::Metrics;
+use crate::observe::Moment;
+use crate::pin::RecipeHash;
+use crate::trouble::Troubles;
+
+/// What was done for one shard by this worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardSummary {
+    /// The last committed position.
+    pub position: Option<Position>,
+    /// Whether the shard is processed to its end.
+    pub ended: bool,
+    /// Ranges that were committed.
+    pub ranges: u64,
+    /// User records in them.
+    pub records_read: u64,
+    /// Records that the sink stored.
+    pub records_applied: u64,
+    /// Records that went to dead letters.
+    pub dead_lettered: u64,
+}
+
+/// What was done, and how far it went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Each shard that this worker committed ranges of, or ended.
+    pub shards: BTreeMap<ShardId, ShardSummary>,
+}
+
+impl Summary {
+    /// User records in committed ranges.
+    #[must_use]
+    pub fn records_read(&self) -> u64 {
+        self.shards.values().map(|shard| shard.records_read).sum()
+    }
+
+    /// Records that the sink stored.
+    #[must_use]
+    pub fn records_applied(&self) -> u64 {
+        self.shards.values().map(|shard| shard.records_applied).sum()
+    }
+
+    /// Records that went to dead letters.
+    #[must_use]
+    pub fn dead_lettered(&self) -> u64 {
+        self.shards.values().map(|shard| shard.dead_lettered).sum()
+    }
+
+    /// Ranges that were committed.
+    #[must_use]
+    pub fn ranges(&self) -> u64 {
+        self.shards.values().map(|shard| shard.ranges).sum()
+    }
+}
+
+/// What all the work of one consumer shares.
+pub(crate) struct Shared<S> {
+    pub(crate) config: ConsumerConfig,
+    pub(crate) kinesis: aws_sdk_kinesis::Client,
+    pub(crate) table: LeaseTable,
+    pub(crate) letters: DeadLetterStore,
+    pub(crate) sink: S,
+    pub(crate) recipe: RecipeHash,
+    pub(crate) stop: Stop,
+    pub(crate) troubles: Troubles,
+    pub(crate) metrics: Metrics,
+    summary: Mutex<Summary>,
+    /// Shards that are read to the tip after that was asked for.
+    parked: Mutex<BTreeSet<ShardId>>,
+    /// Tells the worker that something happened that it should look at.
+    pub(crate) wake: Notify,
+    origin: Instant,
+}
+
+impl<S: Sink> Shared<S> {
+    pub(crate) fn new(config: ConsumerConfig, clients: Clients, sink: S, stop: Stop, health: Health) -> Arc<Self> {
+        let pipeline = format!("{}/{}", config.pipeline.namespace, config.pipeline.name);
+        let metrics = Metrics::new(pipeline, config.sink.clone());
+        Arc::new(Self {
+            table: LeaseTable::new(clients.dynamodb, config.lease_table.clone()),
+            letters: DeadLetterStore::new(clients.s3, &config),
+            kinesis: clients.kinesis,
+            recipe: RecipeHash::of(&sink.recipe()),
+            sink,
+            stop,
+            troubles: Troubles::new(health, metrics.clone()),
+            metrics,
+            summary: Mutex::new(Summary::default()),
+            parked: Mutex::new(BTreeSet::new()),
+            wake: Notify::new(),
+            origin: Instant::now(),
+            config,
+        })
+    }
+
+    /// Notes what was done for a shard.
+    pub(crate) fn record(&self, shard: &ShardId, note: impl FnOnce(&mut ShardSummary)) {
+        note(self.summary.lock().shards.entry(shard.clone()).or_default());
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        self.summary.lock().clone()
+    }
+
+    /// A shard is read to the tip, or is not any more.
+    pub(crate) fn set_parked(&self, shard: &ShardId, parked: bool) {
+        if parked {
+            self.parked.lock().insert(shard.clone());
+            self.wake.notify_one();
+        } else {
+            self.parked.lock().remove(shard);
+        }
+    }
+
+    pub(crate) fn is_parked(&self, shard: &ShardId) -> bool {
+        self.parked.lock().contains(shard)
+    }
+
+    /// The monotonic clock.
+    pub(crate) fn now(&self) -> Moment {
+        Moment(self.origin.elapsed())
+    }
+}
+
+/// The wall clock. Says only where a sink that begins with what comes next begins; never who owns a lease.
+pub(crate) fn wall_clock() -> ArrivalMillis {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    ArrivalMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,306 @@
+//! One worker of one sink: looks at the lease table in rounds, does what was decided, minds its shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_contract::{ShardId, Sink};
+use penstock_stream::{ShardFilter, StreamError, list_shards};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::decide::{Actions, Me, Take, decide};
+use crate::error::ConsumerError;
+use crate::heartbeat::{self, Draining};
+use crate::lease::Lease;
+use crate::lease_table::{LeaseTableError, Write};
+use crate::observe::{Observer, Rows, Stillness};
+use crate::shard_loop::{self, Outcome, Signals};
+use crate::shard_sync;
+use crate::shared::{Shared, wall_clock};
+use crate::trouble::Concern;
+
+/// Rounds are not closer together than this, however much happens.
+const BETWEEN_ROUNDS: Duration = Duration::from_millis(20);
+/// How long giving back what is left may take at the end.
+const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Works until told to end.
+pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>) -> Result<(), ConsumerError> {
+    let drain = shared.stop.drain.clone();
+    // Before the first lease is taken: whoever owns a lease has a heartbeat.
+    tokio::select! {
+        biased;
+        () = drain.cancelled() => return Ok(()),
+        () = heartbeat::once(&shared, false) => {}
+    }
+    let draining = Draining::default();
+    let mut worker = Worker::new(Arc::clone(&shared));
+    let worked = async {
+        worker.work().await?;
+        draining.begin();
+        worker.finish().await
+    };
+    let worked = tokio::select! {
+        biased;
+        worked = worked => worked,
+        () = heartbeat::beat(&shared, &draining) => Ok(()),
+    };
+    if worked.is_ok() {
+        heartbeat::retire(&shared).await;
+    }
+    worked
+}
+
+struct Worker<S: Sink> {
+    shared: Arc<Shared<S>>,
+    observer: Observer,
+    running: BTreeMap<ShardId, Signals>,
+    tasks: JoinSet<(ShardId, Outcome)>,
+    synced: Option<Instant>,
+    /// Leases that were complained about already.
+    unusable: BTreeSet<ShardId>,
+}
+
+/// Why a round broke off.
+enum RoundFailed {
+    Table(LeaseTableError),
+    Stream(StreamError),
+}
+
+impl From<LeaseTableError> for RoundFailed {
+    fn from(error: LeaseTableError) -> Self {
+        Self::Table(error)
+    }
+}
+
+impl From<StreamError> for RoundFailed {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+impl<S: Sink> Worker<S> {
+    fn new(shared: Arc<Shared<S>>) -> Self {
+        Self {
+            shared,
+            observer: Observer::default(),
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            synced: None,
+            unusable: BTreeSet::new(),
+        }
+    }
+
+    /// Rounds until draining is asked for, or until everything is at its tip when that is asked for.
+    async fn work(&mut self) -> Result<(), ConsumerError> {
+        let shared = Arc::clone(&self.shared);
+        let (drain, at_tip) = (&shared.stop.drain, &shared.stop.at_tip);
+        let mut told_to_end_at_tip = false;
+        let mut tick = interval(shared.config.round());
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return Ok(()),
+                Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
+                () = shared.wake.notified() => {}
+                () = at_tip.cancelled(), if !told_to_end_at_tip => told_to_end_at_tip = true,
+                _ = tick.tick() => {}
+            }
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return Ok(()),
+                done = self.round() => match done {
+                    Ok(done) if done && at_tip.is_cancelled() => return Ok(()),
+                    Ok(_) => {}
+                    Err(failed) => self.note(&failed),
+                },
+            }
+            tokio::select! {
+                biased;
+                () = drain.cancelled() => return Ok(()),
+                () = sleep(BETWEEN_ROUNDS) => {}
+            }
+        }
+    }
+
+    /// Every shard closes and commits its open range and gives its lease back.
+    async fn finish(&mut self) -> Result<(), ConsumerError> {
+        for signals in self.running.values() {
+            signals.finish.cancel();
+        }
+        while let Some(ended) = self.tasks.join_next().await {
+            self.shard_ended(ended)?;
+        }
+        if timeout(GIVE_BACK_LIMIT, self.give_back()).await.is_err() {
+            tracing::warn!("some leases may stay owned by this worker until its heartbeat expires");
+        }
+        Ok(())
+    }
+
+    /// Leases that are still owned: taken in a round that was broken off, or kept by a shard that gave up.
+    async fn give_back(&self) {
+        let shared = &self.shared;
+        let rows = shared.troubles.insist(Concern::Leases, "worker", || shared.table.rows()).await;
+        let mine = rows.leases.values().filter(|lease| lease.owner.as_ref() == Some(&shared.config.worker_id));
+        for lease in mine {
+            let released = lease.released();
+            let give_back = || shared.table.replace(lease, &released);
+            // Lost is as good as given back.
+            let (Write::Done | Write::Lost) =
+                shared.troubles.insist(Concern::Leases, lease.shard.as_str(), give_back).await;
+        }
+    }
+
+    /// Looks, decides, acts. Says whether everything is read to its tip by this worker or left to others.
+    async fn round(&mut self) -> Result<bool, RoundFailed> {
+        let (mut rows, mut still) = self.look().await?;
+        if self.sync_is_due(&rows) && self.sync_shards(&rows).await? {
+            (rows, still) = self.look().await?;
+        }
+        self.complain(&rows);
+        let running = self.running.keys().cloned().collect();
+        let me = Me { id: &self.shared.config.worker_id, running: &running, draining: false };
+        let actions = decide(&rows, &still, me, self.shared.config.failover);
+        let nothing_to_take = actions.take.is_empty();
+        self.act(actions).await?;
+        self.shared.troubles.over(Concern::Leases, "worker");
+        self.shared.troubles.fine(Concern::Leases);
+        self.shared.metrics.leases(self.running.len());
+        Ok(nothing_to_take && self.is_done(&rows, &still))
+    }
+
+    async fn look(&mut self) -> Result<(Rows, Stillness), LeaseTableError> {
+        let began = self.shared.now();
+        let rows = self.shared.table.rows().await?;
+        let still = self.observer.observe(&rows, began, self.shared.now());
+        Ok((rows, still))
+    }
+
+    fn sync_is_due(&self, rows: &Rows) -> bool {
+        rows.leases.is_empty() || self.synced.is_none_or(|synced| synced.elapsed() >= self.shared.config.shard_sync)
+    }
+
+    /// Compares the leases with the stream's shards; says whether anything was changed.
+    async fn sync_shards(&mut self, rows: &Rows) -> Result<bool, RoundFailed> {
+        let shared = &self.shared;
+        let listed = list_shards(&shared.kinesis, &shared.config.stream, &ShardFilter::FromTrimHorizon).await?;
+        let missing = shard_sync::missing(&listed, rows, shared.config.start_at, wall_clock());
+        for lease in &missing {
+            shared.table.create(lease).await?;
+            tracing::info!(shard = %lease.shard, checkpoint = ?lease.checkpoint, "a lease is written");
+        }
+        let left_over = shard_sync::left_over(&listed, rows);
+        for lease in &left_over {
+            shared.table.delete(lease).await?;
+            tracing::info!(shard = %lease.shard, "the lease of a shard that the stream has deleted is deleted");
+        }
+        shared.troubles.over(Concern::Stream, &shared.config.stream);
+        shared.troubles.fine(Concern::Stream);
+        self.synced = Some(Instant::now());
+        Ok(!missing.is_empty() || !left_over.is_empty())
+    }
+
+    async fn act(&mut self, actions: Actions) -> Result<(), LeaseTableError> {
+        for shard in &actions.lost {
+            if let Some(signals) = self.running.get(shard) {
+                signals.lost.cancel();
+            }
+        }
+        for shard in &actions.release {
+            if let Some(signals) = self.running.get(shard) {
+                signals.finish.cancel();
+            }
+        }
+        for take in actions.take {
+            self.take(take).await?;
+        }
+        for worker in &actions.forget_workers {
+            self.shared.table.forget_worker(worker).await?;
+            tracing::info!(worker = %worker.id, "the heartbeat of a worker that is gone is deleted");
+        }
+        for (recipe, touched) in &actions.forget_recipes {
+            self.shared.table.forget_recipe(recipe, *touched).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, take: Take) -> Result<(), LeaseTableError> {
+        let shared = &self.shared;
+        for parent in &take.confirm_absent {
+            if shared.table.lease(parent).await?.is_some_and(|parent| !parent.is_finished()) {
+                return Ok(());
+            }
+        }
+        let taken = take.lease.taken_by(&shared.config.worker_id);
+        if shared.table.replace(&take.lease, &taken).await? == Write::Lost {
+            // Somebody was faster.
+            return Ok(());
+        }
+        let before = take.lease.owner.as_ref().map(ToString::to_string);
+        tracing::info!(shard = %taken.shard, before, checkpoint = ?taken.checkpoint, "a lease is taken");
+        self.start(taken);
+        Ok(())
+    }
+
+    fn start(&mut self, lease: Lease) {
+        let signals = Signals { finish: CancellationToken::new(), lost: CancellationToken::new() };
+        let (shared, shard) = (Arc::clone(&self.shared), lease.shard.clone());
+        self.running.insert(shard.clone(), signals.clone());
+        self.tasks.spawn(async move { (shard, shard_loop::run(shared, lease, signals).await) });
+    }
+
+    fn shard_ended(&mut self, ended: Result<(ShardId, Outcome), JoinError>) -> Result<(), ConsumerError> {
+        match ended {
+            Ok((shard, Outcome::Panicked)) => Err(ConsumerError::Panicked { shard: Some(shard) }),
+            Ok((shard, Outcome::Ended | Outcome::Released | Outcome::Lost | Outcome::GaveUp)) => {
+                self.running.remove(&shard);
+                self.shared.metrics.leases(self.running.len());
+                Ok(())
+            }
+            Err(_) => Err(ConsumerError::Panicked { shard: None }),
+        }
+    }
+
+    /// Nothing is left that this worker would have to wait for: each shard is at its end, or read to the tip
+    /// here, or the business of another worker that lives.
+    fn is_done(&self, rows: &Rows, still: &Stillness) -> bool {
+        let shared = &self.shared;
+        let is_with_another = |lease: &Lease| {
+            let owner = lease.owner.as_ref().and_then(|owner| still.worker(owner));
+            owner.is_some_and(|stood| stood <= shared.config.failover)
+        };
+        let is_done = |lease: &Lease| {
+            let is_mine = lease.owner.as_ref() == Some(&shared.config.worker_id);
+            lease.is_finished() || if is_mine { shared.is_parked(&lease.shard) } else { is_with_another(lease) }
+        };
+        !rows.leases.is_empty() && rows.broken.is_empty() && rows.leases.values().all(is_done)
+    }
+
+    fn complain(&mut self, rows: &Rows) {
+        let newer = rows.leases.values().filter_map(|lease| match &lease.pending {
+            Some(crate::lease::Pending::Newer { version }) => {
+                Some((&lease.shard, format!("a later version of Penstock (format {version}) pinned a range of it")))
+            }
+            _ => None,
+        });
+        let broken = rows.broken.iter().map(|(shard, problem)| (shard, problem.clone()));
+        let unusable: BTreeMap<_, _> = newer.chain(broken).map(|(shard, why)| (shard.clone(), why)).collect();
+        for (shard, why) in unusable.iter().filter(|(shard, _)| !self.unusable.contains(*shard)) {
+            tracing::error!(%shard, why, "a lease cannot be used; its shard is not read");
+        }
+        self.unusable = unusable.into_keys().collect();
+    }
+
+    fn note(&self, failed: &RoundFailed) {
+        let (shared, wait) = (&self.shared, self.shared.config.round());
+        match failed {
+            RoundFailed::Table(error) => shared.troubles.note(Concern::Leases, "worker", error, wait),
+            RoundFailed::Stream(error) => {
+                shared.troubles.note(Concern::Stream, &shared.config.stream, error, wait);
+            }
+        }
+    }
+}
