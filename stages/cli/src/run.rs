@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let engines = if args.aws { None } else { Some(start_engines(&args, &plan).await?) };
     let aws = way_to_aws(&plan, engines.as_ref()).await?;
 
-    let stages = Stages::start(&args, &plan, &aws, &stop, metrics).await?;
+    let mut stages = Stages::start(&args, &plan, &aws, &stop, metrics).await?;
     let endpoints = Endpoints::of(&plan, &stages, engines.as_ref());
     endpoints.announce(args.ready_file.as_deref())?;
 
@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.until_drained {
         stages.drain_to_the_tip().await?;
     } else {
-        stop.drain.cancelled().await;
+        stages.disturbed().await?;
     }
     let counted = stages.finished().await?;
 

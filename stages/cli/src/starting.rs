@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use anyhow::Context;
 use penstock_api::plan::{HttpStage, SinkStage, SinkTarget, StageConfig};
-use penstock_consumer::{Clients, ConsumerConfig, Summary};
+use penstock_consumer::{Clients, ConsumerConfig, Summary, WorkerId};
 use penstock_contract::Sink;
 use penstock_dynamodb::DynamoDbSink;
-use penstock_ingest::{ApiKey, Ingest, IngestContext, Running};
+use penstock_ingest::{ApiKey, ApiKeys, Ingest, IngestContext, Running};
 use penstock_raw_storage::{MemoryBudget, RawStorageSink};
 use penstock_runtime::{Aws, Health, Stop};
 
@@ -24,23 +24,13 @@ pub(crate) struct Surroundings {
     pub health: Health,
 }
 
-impl Surroundings {
-    fn kinesis(&self) -> aws_sdk_kinesis::Client {
-        aws_sdk_kinesis::Client::new(&self.aws.config)
-    }
-
-    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.aws.config)
-    }
-
-    fn s3(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.aws.config).force_path_style(self.aws.path_style).build();
-        aws_sdk_s3::Client::from_conf(config)
-    }
-
-    /// The clients of all three services, for provisioning and for looking at what was stored.
-    pub(crate) fn clients(&self) -> penstock_provision::Clients {
-        penstock_provision::Clients { kinesis: self.kinesis(), dynamodb: self.dynamodb(), s3: self.s3() }
+/// The clients of all three services.
+pub(crate) fn clients(aws: &Aws) -> penstock_provision::Clients {
+    let s3 = aws_sdk_s3::config::Builder::from(&aws.config).force_path_style(aws.path_style).build();
+    penstock_provision::Clients {
+        kinesis: aws_sdk_kinesis::Client::new(&aws.config),
+        dynamodb: aws_sdk_dynamodb::Client::new(&aws.config),
+        s3: aws_sdk_s3::Client::from_conf(s3),
     }
 }
 
@@ -52,12 +42,14 @@ pub(crate) async fn http(
     keys: Vec<NamedKey>,
     around: &Surroundings,
 ) -> anyhow::Result<Running> {
+    let api_keys = ApiKeys::default();
+    api_keys.replace(keys.into_iter().map(|named| ApiKey::new(named.name, &named.key)));
     let context = IngestContext {
         pipeline: config.pipeline.clone(),
         name: config.name.clone(),
         listen,
-        api_keys: keys.into_iter().map(|named| ApiKey::new(named.name, &named.key)).collect(),
-        kinesis: around.kinesis(),
+        api_keys,
+        kinesis: clients(&around.aws).kinesis,
         stop: around.stop.clone(),
         health: around.health.clone(),
     };
@@ -71,16 +63,19 @@ pub(crate) async fn sink(
     worker_id: &str,
     around: &Surroundings,
 ) -> anyhow::Result<Summary> {
-    let of = || format!("the sink {:?} did not start", config.name);
+    let cannot = || format!("the sink {:?} did not start", config.name);
+    let clients = clients(&around.aws);
     match &stage.target {
         SinkTarget::S3(_) => {
-            let sink = RawStorageSink::new(&config.pipeline, &config.name, stage, around.s3(), MemoryBudget::default())
-                .with_context(of)?;
-            consume(config, stage, worker_id, around, sink).await
+            let memory = MemoryBudget::default();
+            let sink = RawStorageSink::new(&config.pipeline, &config.name, stage, clients.s3.clone(), memory)
+                .with_context(cannot)?;
+            consume(config, stage, worker_id, around, clients, sink).await
         }
         SinkTarget::DynamoDb(_) => {
-            let sink = DynamoDbSink::new(stage, around.dynamodb()).with_context(of)?;
-            consume(config, stage, worker_id, around, sink).await
+            let sink = DynamoDbSink::new(stage, clients.dynamodb.clone()).with_context(cannot)?;
+            let sink = sink.labelled(&config.pipeline, &config.name);
+            consume(config, stage, worker_id, around, clients, sink).await
         }
     }
 }
@@ -90,11 +85,12 @@ async fn consume<S: Sink>(
     stage: &SinkStage,
     worker_id: &str,
     around: &Surroundings,
+    clients: penstock_provision::Clients,
     sink: S,
 ) -> anyhow::Result<Summary> {
-    let consumer = ConsumerConfig::new(config, stage, worker_id);
-    let clients = Clients { kinesis: around.kinesis(), dynamodb: around.dynamodb(), s3: around.s3() };
-    penstock_consumer::run(consumer, clients, sink, around.stop.clone(), around.health.clone())
+    let consumer = ConsumerConfig::new(config, stage, WorkerId::new(worker_id));
+    let clients = Clients { kinesis: clients.kinesis, dynamodb: clients.dynamodb, s3: clients.s3 };
+    Box::pin(penstock_consumer::run(consumer, clients, sink, around.stop.clone(), around.health.clone()))
         .await
         .with_context(|| format!("the sink {:?} ended", config.name))
 }

@@ -89,10 +89,10 @@ fn counted<S: serde::Serializer>(counted: &BTreeMap<String, Summary>, serializer
 impl From<&Summary> for Counted {
     fn from(summary: &Summary) -> Self {
         Self {
-            records: summary.records_read,
-            applied: summary.records_applied,
-            dead_letters: summary.dead_letters,
-            ranges: summary.ranges,
+            records: summary.records_read(),
+            applied: summary.records_applied(),
+            dead_letters: summary.dead_lettered(),
+            ranges: summary.ranges(),
         }
     }
 }
@@ -116,7 +116,7 @@ impl Report {
 
     fn is_complete(&self) -> bool {
         self.sent.iter().all(|sent| sent.refused == 0 && sent.unreadable == 0)
-            && self.counted.values().all(|summary| summary.dead_letters == 0)
+            && self.counted.values().all(|summary| summary.dead_lettered() == 0)
     }
 
     fn table(&self, total: Option<&Total>) -> String {
@@ -142,8 +142,8 @@ impl Report {
             }
             None => {
                 for (name, summary) in &self.counted {
-                    line(format!("stored by {name}"), summary.records_applied, None, None);
-                    line(format!("dead letters of {name}"), summary.dead_letters, None, None);
+                    line(format!("stored by {name}"), summary.records_applied(), None, None);
+                    line(format!("dead letters of {name}"), summary.dead_lettered(), None, None);
                 }
             }
         }
@@ -232,7 +232,7 @@ mod tests {
             "UnitPrice" => Some("2.55".to_owned()),
             _ => None,
         };
-        assert_eq!(total.of(raw).unwrap(), "15.30".parse().unwrap());
+        assert_eq!(total.of(raw).unwrap(), "15.30".parse::<BigDecimal>().unwrap());
         assert_eq!(total.of(|field| (field == "Amount").then(|| "7".to_owned())).unwrap(), BigDecimal::from(7));
         assert_eq!(total.of(|_| None), None);
     }

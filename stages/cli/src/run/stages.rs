@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use penstock_api::plan::{HttpStage, Plan, StageConfig, StageKind};
 use penstock_consumer::Summary;
 use penstock_ingest::Running;
 use penstock_runtime::{Aws, Health, Metrics, Stop, serve_admin};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::endpoints::{SourceEndpoint, base_url};
@@ -23,7 +23,7 @@ const WORKER: &str = "local";
 /// The running stages.
 pub(super) struct Stages {
     sources: Vec<(SourceEndpoint, Running)>,
-    sinks: Vec<(String, JoinHandle<anyhow::Result<Summary>>)>,
+    sinks: JoinSet<(String, anyhow::Result<Summary>)>,
     admin: Vec<(String, SocketAddr)>,
     sources_stop: Stop,
     stop: Stop,
@@ -39,14 +39,13 @@ impl Stages {
         stop: &Stop,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
-        let around = Surroundings { aws: aws.clone(), stop: stop.clone(), health: Health::new() };
         let options = penstock_provision::Options { create_buckets: !args.aws };
-        penstock_provision::provision(&plan.resources, &around.clients(), options)
+        penstock_provision::provision(&plan.resources, &starting::clients(aws), options)
             .await
             .context("the streams, tables and buckets of the Pipeline are not there")?;
         let mut stages = Self {
             sources: Vec::new(),
-            sinks: Vec::new(),
+            sinks: JoinSet::new(),
             admin: Vec::new(),
             sources_stop: stop.child(),
             stop: stop.clone(),
@@ -61,6 +60,7 @@ impl Stages {
             stages.start_one(args, config, around, &metrics).await?;
         }
         stages.sources.reverse();
+        stages.admin.reverse();
         Ok(stages)
     }
 
@@ -79,8 +79,7 @@ impl Stages {
             StageKind::Sink(stage) => {
                 let (config, stage) = (config.clone(), stage.clone());
                 let name = config.name.clone();
-                let run = async move { starting::sink(&config, &stage, WORKER, &around).await };
-                self.sinks.push((name, tokio::spawn(run)));
+                self.sinks.spawn(async move { (name, starting::sink(&config, &stage, WORKER, &around).await) });
                 Ok(())
             }
         }
@@ -127,12 +126,33 @@ impl Stages {
         }
     }
 
-    /// Ends the sources, then lets the sinks go on until everything in the streams is stored.
-    pub(super) async fn drain_to_the_tip(&self) -> anyhow::Result<()> {
+    /// Waits until draining is asked for or a sink ends by itself, which none should.
+    pub(super) async fn disturbed(&mut self) -> anyhow::Result<()> {
+        let stop = self.stop.clone();
+        tokio::select! {
+            () = stop.drain.cancelled() => Ok(()),
+            ended = self.sinks.join_next(), if !self.sinks.is_empty() => {
+                self.stop.drain.cancel();
+                match ended {
+                    Some(Ok((name, outcome))) => outcome.and_then(|_| bail!("the sink {name:?} ended by itself")),
+                    _ => bail!(PANICKED),
+                }
+            }
+        }
+    }
+
+    /// Ends the sources, with every request in flight answered.
+    pub(super) async fn end_sources(&self) -> anyhow::Result<()> {
         self.sources_stop.drain.cancel();
         for (endpoint, running) in &self.sources {
             running.finished().await.with_context(|| format!("the source {:?} ended", endpoint.name))?;
         }
+        Ok(())
+    }
+
+    /// Ends the sources, then lets the sinks go on until everything in the streams is stored.
+    pub(super) async fn drain_to_the_tip(&self) -> anyhow::Result<()> {
+        self.end_sources().await?;
         self.stop.at_tip.cancel();
         Ok(())
     }
@@ -140,18 +160,27 @@ impl Stages {
     /// Waits for all stages to end; gives what each sink counted.
     pub(super) async fn finished(mut self) -> anyhow::Result<BTreeMap<String, Summary>> {
         let mut counted = BTreeMap::new();
-        for (name, sink) in std::mem::take(&mut self.sinks) {
-            let Ok(summary) = sink.await else { bail!("the sink {name:?} ended in a panic: please report it") };
-            counted.insert(name, summary?);
+        let mut failed = None;
+        while let Some(ended) = self.sinks.join_next().await {
+            match ended {
+                Ok((name, Ok(summary))) => {
+                    counted.insert(name, summary);
+                }
+                Ok((_, Err(error))) => failed = Some(error),
+                Err(_) => failed = Some(anyhow!(PANICKED)),
+            }
+            if failed.is_some() {
+                // The others end too, but in order: what they hold is committed first.
+                self.stop.drain.cancel();
+            }
         }
-        self.sources_stop.drain.cancel();
-        for (endpoint, running) in &self.sources {
-            running.finished().await.with_context(|| format!("the source {:?} ended", endpoint.name))?;
-        }
+        self.end_sources().await?;
         self.admin_stop.cancel();
-        Ok(counted)
+        failed.map_or(Ok(counted), Err)
     }
 }
+
+const PANICKED: &str = "a sink ended in a panic: please report it";
 
 fn nth_port(first: u16, index: usize) -> anyhow::Result<u16> {
     if first == 0 {
