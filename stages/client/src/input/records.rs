@@ -41,7 +41,7 @@ pub(crate) enum Step {
     Record,
     /// Something that is no record: see [`RecordReader::raw`].
     Unreadable(Unreadable),
-    /// Nothing for now: the input waits for somebody. Calling again waits with it.
+    /// Nothing for now: the input waits for somebody.
     Idle,
     /// The end.
     End,
