@@ -1,0 +1,182 @@
+//! The DynamoDB engine: `dynoxide` over a SQLite file, served by its own HTTP layer (which has the validation and the
+//! errors) on a private loopback port and on threads of its own, because it waits for the disk on them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use dynoxide::Database;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::front::body::{Body, BoxError, full};
+
+/// Requests that the engine works on at the same time; others wait. SQLite writes one at a time anyway.
+const REQUESTS: usize = 32;
+/// Threads of the engine.
+const THREADS: usize = 2;
+/// How often items whose time to live is over are removed.
+const TTL_SWEEP: Duration = Duration::from_secs(10);
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DynamoDbError {
+    /// Its file cannot be opened.
+    #[error("cannot open {path}")]
+    Open {
+        /// The file.
+        path: String,
+        /// The cause.
+        #[source]
+        source: Box<dynoxide::DynoxideError>,
+    },
+    /// The path is not valid Unicode, which SQLite needs.
+    #[error("the path {path} is not valid Unicode: choose another data folder")]
+    Path {
+        /// The path, as far as it can be shown.
+        path: String,
+    },
+    /// Its private port or its threads are not to be had.
+    #[error("cannot start the engine's server")]
+    Serve(#[source] io::Error),
+}
+
+/// The running engine.
+pub(crate) struct DynamoDb {
+    authority: Authority,
+    client: Client<HttpConnector, Incoming>,
+    room: Semaphore,
+    stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+}
+
+impl DynamoDb {
+    /// Opens the engine's file in the data folder and starts its server.
+    pub(crate) async fn open(folder: &Path) -> Result<Self, DynamoDbError> {
+        let path = folder.join("dynamodb.sqlite");
+        let database = open_database(&path)?;
+        let (stop, stopped) = oneshot::channel();
+        let (started, address) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("dynamodb".into())
+            .spawn(move || run(database, started, stopped))
+            .map_err(DynamoDbError::Serve)?;
+        let address = address
+            .await
+            .map_err(|_| DynamoDbError::Serve(io::Error::other("its thread ended")))?
+            .map_err(DynamoDbError::Serve)?;
+        let authority =
+            Authority::try_from(address.to_string()).map_err(|error| DynamoDbError::Serve(io::Error::other(error)))?;
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(REQUESTS).build(connector);
+        Ok(Self { authority, client, room: Semaphore::new(REQUESTS), stop: Mutex::new(Some((stop, thread))) })
+    }
+
+    /// Answers one request by handing it on.
+    pub(crate) async fn handle(&self, operation: &str, request: Request<Incoming>) -> Response<Body> {
+        let Ok(_permit) = self.room.acquire().await else { return unavailable("the engine is stopping") };
+        match self.forward(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::warn!(operation, error = error.as_ref(), "the DynamoDB engine did not answer");
+                unavailable("the DynamoDB engine did not answer")
+            }
+        }
+    }
+
+    async fn forward(&self, mut request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() =
+            Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone()).path_and_query(path).build()?;
+        *request.version_mut() = http::Version::HTTP_11;
+        let response = self.client.request(request).await?;
+        Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
+    }
+
+    /// Lets running requests finish and closes the file.
+    pub(crate) async fn stop(&self) {
+        self.room.close();
+        let stop = self.stop.lock().take();
+        if let Some((stop, thread)) = stop {
+            // A thread that has ended already needs no signal.
+            let _ = stop.send(());
+            let joined = tokio::task::spawn_blocking(move || thread.join());
+            if tokio::time::timeout(Duration::from_secs(10), joined).await.is_err() {
+                tracing::warn!("the DynamoDB engine was still busy when it was stopped");
+            }
+        }
+    }
+}
+
+fn open_database(path: &Path) -> Result<Database, DynamoDbError> {
+    let text = path.to_str().ok_or_else(|| DynamoDbError::Path { path: path.display().to_string() })?;
+    let failed = |source| DynamoDbError::Open { path: text.to_owned(), source: Box::new(source) };
+    let database = Database::new(text).map_err(failed)?;
+    // Leaves SQLite at `synchronous = NORMAL` in WAL mode, which nothing else in the library does: a commit is written
+    // to the log at once, so `kill -9` loses nothing, and the log is fsynced before its pages move to the file. What a
+    // power cut may take back is the last commits, never their order or the file's integrity.
+    database.disable_bulk_loading().map_err(failed)?;
+    Ok(database)
+}
+
+/// The engine's own thread: a small runtime, so that its waiting for the disk stops nobody else.
+fn run(database: Database, started: oneshot::Sender<io::Result<SocketAddr>>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("dynamodb-worker")
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(started.send(Err(error))),
+    };
+    runtime.block_on(async move {
+        let listener = match tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await {
+            Ok(listener) => listener,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        // The starter waits for this; if it went away, the server ends with the closed `stopped`.
+        drop(started.send(listener.local_addr()));
+        let sweeper = tokio::spawn(sweep(database.clone()));
+        let until = async {
+            // A sender that was dropped means the same: stop.
+            drop(stopped.await);
+        };
+        if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, until).await {
+            tracing::error!(error, "the DynamoDB engine's server failed");
+        }
+        sweeper.abort();
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+}
+
+/// Removes items whose time to live is over, from time to time.
+async fn sweep(database: Database) {
+    loop {
+        tokio::time::sleep(TTL_SWEEP).await;
+        let database = database.clone();
+        match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "removing expired items failed"),
+            Err(_) => return,
+        }
+    }
+}
+
+fn unavailable(message: &str) -> Response<Body> {
+    let body =
+        serde_json::json!({ "__type": "com.amazonaws.dynamodb.v20120810#InternalServerError", "message": message });
+    let mut response = Response::new(full(body.to_string()));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/x-amz-json-1.0"));
+    response
+}

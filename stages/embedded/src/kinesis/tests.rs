@@ -1,0 +1,1 @@
+//! Tests of the engine as a whole, with a clock that they move.
