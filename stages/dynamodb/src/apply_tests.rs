@@ -11,7 +11,7 @@ use crate::config::tests::stage_of;
 
 fn config() -> Config {
     let mut stage = stage_of(json!([
-        {"name": "own", "partition": {"field": "pk", "type": "S"}, "sort": {"template": "{$id}", "type": "S"}, "write": "put"},
+        {"name": "own", "partition": {"field": "pk", "type": "S"}, "sort": {"template": "{$id}", "attribute": "sk", "type": "S"}, "write": "put"},
         {"name": "latest", "when": "exists(.k)", "partition": {"field": "k", "type": "S"}, "write": "put"},
         {"name": "sums", "when": "exists(.k)", "partition": {"field": "k", "type": "S"}, "write": {"aggregate": {"set": {}, "add": {"n": 1}}}}
     ]));

@@ -47,8 +47,13 @@ impl Decimal {
             None => (text, 0),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let mantissa = format!("{whole}{fraction}").parse::<i128>().ok()?;
-        Self::new(mantissa, exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?)
+        let digits = format!("{whole}{fraction}");
+        // Zeros at the end may be more than the mantissa holds.
+        let significant = digits.trim_end_matches('0');
+        let zeros = i32::try_from(digits.len() - significant.len()).ok()?;
+        let places = i32::try_from(fraction.len()).ok()?;
+        let mantissa = if matches!(significant, "" | "-") { 0 } else { significant.parse::<i128>().ok()? };
+        Self::new(mantissa, exponent.checked_add(zeros)?.checked_sub(places)?)
     }
 
     fn new(mantissa: i128, exponent: i32) -> Option<Self> {
