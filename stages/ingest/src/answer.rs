@@ -217,7 +217,8 @@ mod tests {
     #[tokio::test]
     async fn the_short_answer_holds_refused_rows_with_their_index() {
         let (status, body) = answered(&[refused(1)], &[stored(0), stored(1)], true).await;
-        let bad = json!({"status": "refused", "index": 1, "code": "schema_type", "field": "Qty", "reason": "expected \"a\""});
+        let bad =
+            json!({"status": "refused", "index": 1, "code": "schema_type", "field": "Qty", "reason": "expected \"a\""});
         assert_eq!((status, body), (207, json!({"accepted": 2, "refused": 1, "rows": [bad]})));
     }
 

@@ -216,7 +216,8 @@ fn add_id(row: &mut Row, field: &str) -> Result<Option<Added>, Rejection> {
                 Value::Array(_) => "an array",
                 _ => "an object",
             };
-            let message = format!("{field}: an id is a string or a number, found {found}; leave it out to be given one");
+            let message =
+                format!("{field}: an id is a string or a number, found {found}; leave it out to be given one");
             return Err(Rejection::new("id_type", message).at(field));
         }
     };

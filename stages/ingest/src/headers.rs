@@ -159,7 +159,10 @@ mod tests {
         assert_eq!(format_of("Application/JSON; charset=\"UTF-8\""), Ok(Format::Json));
         assert_eq!(format_of("application/x-ndjson;charset=us-ascii"), Ok(Format::Ndjson));
         assert_eq!(format_of("text/csv"), Ok(Format::Csv(UTF_8)));
-        assert_eq!(format_of("text/csv; header=present; charset=iso-8859-1"), Ok(Format::Csv(encoding_rs::WINDOWS_1252)));
+        assert_eq!(
+            format_of("text/csv; header=present; charset=iso-8859-1"),
+            Ok(Format::Csv(encoding_rs::WINDOWS_1252))
+        );
         assert_eq!(format_of("text/csv; header=absent"), Err(ProblemKind::UnsupportedType));
         assert_eq!(format_of("text/csv; charset=klingon"), Err(ProblemKind::UnsupportedCharset));
         assert_eq!(format_of("application/json; charset=iso-8859-1"), Err(ProblemKind::UnsupportedCharset));

@@ -52,9 +52,8 @@ impl ApiKeys {
         let digest: [u8; 32] = Sha256::digest(presented).into();
         let keys = self.0.read();
         // Every key is looked at, so the time says nothing about which one was nearly right.
-        let found = keys.iter().fold(None, |found, key| {
-            if bool::from(key.digest.ct_eq(&digest)) { Some(key) } else { found }
-        });
+        let found =
+            keys.iter().fold(None, |found, key| if bool::from(key.digest.ct_eq(&digest)) { Some(key) } else { found });
         found.map(|key| key.name.clone()).ok_or(Denied::WrongKey)
     }
 }

@@ -146,7 +146,8 @@ impl Service {
         check_announced(&head.headers, self.limits.max_bytes)?;
         let wait = posted.preferences.wait.unwrap_or(ROW_DEADLINE).min(ROW_DEADLINE);
         if !self.queue.has_room(wait.min(PATIENCE)).await {
-            let detail = "more waits for the stream than it takes; send the request again after the time in Retry-After";
+            let detail =
+                "more waits for the stream than it takes; send the request again after the time in Retry-After";
             return Err(Problem::new(ProblemKind::QueueFull, detail));
         }
         let mut hold = self.bodies.hold();

@@ -168,7 +168,10 @@ fn describe() {
     );
     describe_counter!(PUTS, "PutRecords calls. Failed ones had no usable answer and were repeated: see the logs.");
     describe_histogram!(PUT_SECONDS, Unit::Seconds, "Time of one PutRecords call.");
-    describe_counter!(PUT_RECORDS, "Stream records that were put, repeats included. Rows over records: how well rows are aggregated.");
+    describe_counter!(
+        PUT_RECORDS,
+        "Stream records that were put, repeats included. Rows over records: how well rows are aggregated."
+    );
     describe_counter!(PUT_BYTES, Unit::Bytes, "Bytes of stream records that were put, repeats included.");
     describe_counter!(
         RETRIES,
@@ -180,5 +183,8 @@ fn describe() {
         "What waits for the stream. Near `limits.queue`, new requests wait and are then answered with 503: add shards."
     );
     describe_gauge!(CONNECTIONS, "Open connections. At `limits.connections`, more are answered with 503.");
-    describe_counter!(TURNED_AWAY, "Connections that were answered with 503: raise `limits.connections` or add replicas.");
+    describe_counter!(
+        TURNED_AWAY,
+        "Connections that were answered with 503: raise `limits.connections` or add replicas."
+    );
 }

@@ -126,8 +126,7 @@ fn a_row_without_an_id_is_given_one_and_loses_nothing() {
 
 #[test]
 fn an_object_without_fields_may_be_given_an_id() {
-    let rules =
-        RowRules { schema: None, partition_key: Template::parse_for_rows("{_id}").unwrap(), ..with_ids() };
+    let rules = RowRules { schema: None, partition_key: Template::parse_for_rows("{_id}").unwrap(), ..with_ids() };
     let row = taken(&rules, "{ }");
     assert!(serde_json::from_str::<Value>(&row).unwrap()["_id"].is_string(), "{row}");
 }
@@ -141,7 +140,7 @@ fn the_schema_sees_the_id() {
 
 #[test]
 fn what_is_told_about_a_row_is_bounded() {
-    let schema = json!({"additionalProperties": false});
+    let schema = json!({"properties": {"InvoiceNo": {}}, "additionalProperties": false});
     let rules = RowRules {
         schema: Some(RowSchema::compile(schema.as_object().unwrap()).unwrap()),
         max_row_bytes: 1 << 20,

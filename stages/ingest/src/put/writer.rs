@@ -8,9 +8,7 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use penstock_api::spec::Aggregation;
 use penstock_contract::ShardId;
 use penstock_runtime::{Backoff, Health};
-use penstock_stream::{
-    ErrorKind, PutAck, PutEntry, ShardFilter, ShardMap, StreamError, list_shards, put_records,
-};
+use penstock_stream::{ErrorKind, PutAck, PutEntry, ShardFilter, ShardMap, StreamError, list_shards, put_records};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};

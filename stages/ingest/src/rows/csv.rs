@@ -190,7 +190,10 @@ mod tests {
     #[test]
     fn a_row_that_is_wrong_does_not_hide_the_next() {
         let rows = csv(b"No,Text\n1,a,b\n2\n3,\xff\n4,\0\n5,x\n").unwrap();
-        assert_eq!(rows, ["csv_columns ", "csv_columns ", "not_utf8 Text", "nul_character Text", r#"{"No":"5","Text":"x"}"#]);
+        assert_eq!(
+            rows,
+            ["csv_columns ", "csv_columns ", "not_utf8 Text", "nul_character Text", r#"{"No":"5","Text":"x"}"#]
+        );
     }
 
     #[test]

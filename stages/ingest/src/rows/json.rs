@@ -144,7 +144,10 @@ mod tests {
 
     #[test]
     fn elements_are_found_by_brackets_and_quotes() {
-        assert_eq!(json(b" [ {\"a\":\"],{\\\"\"} , {\"b\":[1,{}]}\n]\n").unwrap(), [r#"{"a":"],{\""}"#, r#"{"b":[1,{}]}"#]);
+        assert_eq!(
+            json(b" [ {\"a\":\"],{\\\"\"} , {\"b\":[1,{}]}\n]\n").unwrap(),
+            [r#"{"a":"],{\""}"#, r#"{"b":[1,{}]}"#]
+        );
         assert_eq!(json(b"[]").unwrap(), [""; 0]);
         assert_eq!(json(b"\t{\"a\":\n1} ").unwrap(), ["{\"a\":\n1}"]);
     }
