@@ -1,5 +1,5 @@
 //! Every manifest in `bad/` has a fault, and `bad/*.expected` says what must be said of it: place, code, field,
-//! message, cure. `UPDATE_GOLDEN=1` writes the files anew; read what they say before you keep them.
+//! message, cure. `PENSTOCK_WRITE_GENERATED=1` writes the files anew; read what they say before you keep them.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -38,7 +38,7 @@ fn every_bad_manifest_is_told_what_and_where_and_how_to_mend_it() {
     for file in files {
         let found = shown(&check(&std::fs::read_to_string(&file).unwrap()));
         let golden = file.with_extension("expected");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        if std::env::var_os("PENSTOCK_WRITE_GENERATED").is_some() {
             std::fs::write(&golden, &found).unwrap();
         }
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();

@@ -86,13 +86,13 @@ mod tests {
         let loaded = validate::load(&[root.join("../../examples/ecommerce/pipeline.yaml")]).unwrap().unwrap();
         let pipeline = PipelineRef { namespace: "default".to_owned(), name: "ecommerce".to_owned() };
         let text = rendered(pipeline, &plan(&loaded[0].pipeline).unwrap(), Output::Yaml).unwrap();
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        if std::env::var_os("PENSTOCK_WRITE_GENERATED").is_some() {
             std::fs::write(&golden, &text).unwrap();
         }
         assert_eq!(
             text,
             std::fs::read_to_string(&golden).unwrap_or_default(),
-            "run with UPDATE_GOLDEN=1 if it is meant"
+            "run with PENSTOCK_WRITE_GENERATED=1 if it is meant"
         );
     }
 }

@@ -21,7 +21,7 @@ fn manifests(name: &str) -> Vec<(PathBuf, Checked)> {
     files.into_iter().map(checked).collect()
 }
 
-/// `UPDATE_GOLDEN=1` writes the files anew; read what they say before you keep them.
+/// `PENSTOCK_WRITE_GENERATED=1` writes the files anew; read what they say before you keep them.
 #[test]
 fn every_bad_manifest_is_told_what_and_where_and_how_to_mend_it() {
     let manifests = manifests("tests/bad");
@@ -29,7 +29,7 @@ fn every_bad_manifest_is_told_what_and_where_and_how_to_mend_it() {
     for (file, checked) in manifests {
         let found: String = checked.checked.findings.iter().map(|finding| show::plain(&checked, finding)).collect();
         let golden = file.with_extension("expected");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        if std::env::var_os("PENSTOCK_WRITE_GENERATED").is_some() {
             std::fs::write(&golden, &found).unwrap();
         }
         assert!(!found.is_empty(), "nothing is found in {}", file.display());
