@@ -74,7 +74,8 @@ async fn an_application_that_was_dropped_goes_on_in_the_same_batch() {
     records.extend(
         (200..212).map(|n| record(n, format!(r#"{{"n":{n},"Country":"big","pad":"{}"}}"#, "y".repeat(900_000)))),
     );
-    for polls in [1, 2, 3, 5, 8, 13, 21, 34, 55] {
+    // A call of the stand-in takes three polls: fewer would never get anything done.
+    for polls in [4, 5, 8, 13, 21, 34, 55] {
         let s3 = MemoryS3::default();
         let sink = setup("raw/{Country}/", Compression::None).sink(s3.client());
         let mut batch = pushed(&sink, &records).await;

@@ -141,13 +141,18 @@ pub fn decode(key: &str, body: &[u8]) -> Vec<u8> {
     }
 }
 
+#[derive(serde::Deserialize)]
+struct Numbered {
+    n: u64,
+}
+
 /// The records' numbers (`n`) in all objects, sorted; one that is stored twice is there twice.
 pub fn numbers<'a>(objects: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<u64> {
     let mut numbers = Vec::new();
     for (key, body) in objects {
         for line in decode(key, body).split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let line: serde_json::Value = serde_json::from_slice(line).unwrap();
-            numbers.push(line["n"].as_u64().unwrap());
+            let line: Numbered = serde_json::from_slice(line).unwrap();
+            numbers.push(line.n);
         }
     }
     numbers.sort_unstable();
