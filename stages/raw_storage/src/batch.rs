@@ -82,16 +82,20 @@ impl ObjectBatch {
         let plan = Arc::clone(&self.plan);
         let mut rejected = Vec::new();
         for (index, record) in records.iter().enumerate() {
-            let line = match plan.lines.line(record, &self.shard, &mut self.last_prefix) {
-                Ok(line) => line,
+            let placed = plan
+                .lines
+                .line(record, &self.shard, &mut self.last_prefix)
+                .and_then(|line| Ok((self.object(&line)?, line)));
+            let (object, line) = match placed {
+                Ok(placed) => placed,
                 Err(rejection) => {
                     rejected.push((index, rejection));
                     continue;
                 }
             };
-            match self.object(&line) {
-                Ok(index) => self.add(index, &line).await?,
-                Err(rejection) => rejected.push((index, rejection)),
+            if self.add(object, &line)? {
+                // Boxed, because the future of an upload is large and nearly no record needs one.
+                Box::pin(self.ship(object)).await?;
             }
         }
         Ok(rejected)
@@ -111,16 +115,21 @@ impl ObjectBatch {
         Ok(self.objects.len() - 1)
     }
 
-    async fn add(&mut self, index: usize, line: &Line<'_>) -> Result<(), SinkError> {
-        let (Some(object), Some(begun)) = (self.objects.get_mut(index), &self.begun) else { return Ok(()) };
-        self.footprint -= object.footprint();
+    /// Adds the line to the object. True when the object should be shipped.
+    fn add(&mut self, index: usize, line: &Line<'_>) -> Result<bool, SinkError> {
+        let Some(object) = self.objects.get_mut(index) else { return Ok(false) };
+        let before = object.footprint();
         let pushed = object.push(&line.document);
-        let shipped = match pushed {
-            Ok(()) => object.ship(&self.plan.around, &begun.stamp).await,
-            Err(error) => Err(compression(&error, format!("compressing lines of {}", begun.file_name))),
-        };
-        self.footprint += object.footprint();
+        self.footprint = self.footprint - before + object.footprint();
         self.grown |= object.lines_bytes() >= self.rotate_bytes || object.parts() >= MAX_PARTS;
+        pushed.map_err(|error| compression(&error, format!("compressing lines of a range of {}", self.shard)))
+    }
+
+    async fn ship(&mut self, index: usize) -> Result<(), SinkError> {
+        let (Some(object), Some(begun)) = (self.objects.get_mut(index), &self.begun) else { return Ok(()) };
+        let before = object.footprint();
+        let shipped = object.ship(&self.plan.around, &begun.stamp).await;
+        self.footprint = self.footprint - before + object.footprint();
         shipped
     }
 

@@ -61,14 +61,20 @@ impl Encoder {
         self.lines_bytes
     }
 
+    /// Whether enough has been encoded for a part.
+    pub(crate) fn has_part(&self) -> bool {
+        let ready = match &self.stream {
+            Some(Stream::Gzip(encoder)) => encoder.get_ref().len(),
+            Some(Stream::Zstd(encoder)) => encoder.get_ref().len(),
+            None if self.compression == Compression::None => self.lines.len(),
+            None => 0,
+        };
+        ready >= PART_BYTES
+    }
+
     /// Takes what has been encoded so far, when it is enough for a part.
     pub(crate) fn take_part(&mut self) -> Option<Vec<u8>> {
-        let ready = match &mut self.stream {
-            Some(stream) => stream.output(),
-            None if self.compression == Compression::None => &mut self.lines,
-            None => return None,
-        };
-        (ready.len() >= PART_BYTES).then(|| std::mem::take(ready))
+        self.has_part().then(|| std::mem::take(self.stream.as_mut().map_or(&mut self.lines, Stream::output)))
     }
 
     /// What this holds in memory.

@@ -93,16 +93,17 @@ impl Object {
         self.footprint
     }
 
-    /// Adds a document and its line break.
-    pub(crate) fn push(&mut self, document: &[u8]) -> io::Result<()> {
+    /// Adds a document and its line break. True when there is enough for a part, and [`Self::ship`] should follow.
+    pub(crate) fn push(&mut self, document: &[u8]) -> io::Result<bool> {
         let State::Growing(encoder) = &mut self.state else {
             return Err(io::Error::other("the object is closed"));
         };
         encoder.push(document)?;
         self.records += 1;
+        let has_part = encoder.has_part();
         let footprint = OVERHEAD_BYTES + encoder.footprint();
         self.account(footprint);
-        Ok(())
+        Ok(has_part)
     }
 
     /// Sends what is enough for a part, in the background. Nothing of it can be seen until [`Self::store`].
