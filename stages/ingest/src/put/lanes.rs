@@ -69,6 +69,17 @@ pub(super) struct CallEntry {
     pub(super) rows: Vec<Row>,
 }
 
+/// How a call ended.
+#[derive(Debug, Default)]
+pub(super) struct Ending {
+    /// The rows that the stream did not take, in their order.
+    pub(super) failed: Vec<Row>,
+    /// Why it did not.
+    pub(super) trouble: Option<Trouble>,
+    /// Whether it took others.
+    pub(super) stored_any: bool,
+}
+
 impl Lanes {
     pub(super) fn new(aggregation: Aggregation) -> Self {
         Self { aggregation, map: None, lanes: Vec::new(), unrouted: VecDeque::new(), retired_in_flight: 0 }
@@ -117,14 +128,14 @@ impl Lanes {
         may_start.map(|lane| lane.take_call(aggregation)).collect()
     }
 
-    /// A call came back; `failed` are the rows that the stream did not take, in their order.
-    pub(super) fn call_ended(&mut self, shard: &ShardId, failed: Vec<Row>, trouble: Option<Trouble>, now: Instant) {
+    /// A call came back.
+    pub(super) fn call_ended(&mut self, shard: &ShardId, ending: Ending, now: Instant) {
         match self.lanes.iter_mut().find(|lane| lane.shard == *shard) {
-            Some(lane) => lane.call_ended(failed, trouble, now),
+            Some(lane) => lane.call_ended(ending, now),
             None => {
                 self.retired_in_flight = self.retired_in_flight.saturating_sub(1);
                 if let Some(map) = &self.map {
-                    for row in failed.into_iter().rev() {
+                    for row in ending.failed.into_iter().rev() {
                         self.lanes[map.index_for(row.hash)].rows.push_front(row);
                     }
                 }
@@ -183,21 +194,16 @@ impl Lane {
         Call { shard: self.shard.clone(), entries }
     }
 
-    fn call_ended(&mut self, failed: Vec<Row>, trouble: Option<Trouble>, now: Instant) {
+    fn call_ended(&mut self, ending: Ending, now: Instant) {
         self.in_flight = false;
-        for row in failed.into_iter().rev() {
+        for row in ending.failed.into_iter().rev() {
             self.rows.push_front(row);
         }
-        match trouble {
-            Some(trouble) => {
-                self.trouble = trouble;
-                self.not_before = Some(now + self.backoff.next_wait());
-            }
-            None => {
-                self.trouble = Trouble::Unavailable;
-                self.backoff.reset();
-            }
+        if ending.stored_any || ending.trouble.is_none() {
+            self.backoff.reset();
         }
+        self.trouble = ending.trouble.unwrap_or(Trouble::Unavailable);
+        self.not_before = ending.trouble.map(|_| now + self.backoff.next_wait());
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lanes::{Call, CallEntry, Lanes};
+use super::lanes::{Call, CallEntry, Ending, Lanes};
 use super::pending::{Outcome, Pending, Row, Trouble, settle_rows};
 use crate::check::GoodRow;
 use crate::telemetry::Telemetry;
@@ -28,6 +28,8 @@ const MAX_CHUNK: u32 = 256 << 10;
 /// The shards are listed again after this long at the earliest.
 const REFRESH_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// How often failing calls are told of in the log.
+const WARNING_PAUSE: Duration = Duration::from_secs(5);
 /// The name under which the stream stands in the stage's health.
 const CONCERN: &str = "stream";
 
@@ -79,9 +81,8 @@ impl Queue {
         };
         match timeout_at(deadline, sent).await {
             Ok(Some(place)) => place.send(chunk),
-            // The queue stayed full for as long as a row may wait: the stream takes less than comes in.
-            Err(_) => settle_rows(&chunk, |_| Outcome::Failed(Trouble::Throttled)),
-            Ok(None) => settle_rows(&chunk, |_| Outcome::Failed(Trouble::Unavailable)),
+            // The queue stayed full for as long as a row may wait, or the writer is gone.
+            Err(_) | Ok(None) => settle_rows(&chunk, |_| Outcome::Failed(Trouble::Unavailable)),
         }
     }
 }
@@ -113,8 +114,14 @@ pub(crate) struct Writer {
     calls: JoinSet<Ended>,
     refresh: JoinSet<Result<ShardMap, String>>,
     refresh_pause: Backoff,
-    /// When the shards may be listed again; set when they should be.
+    /// When the shards are to be listed again.
     refresh_at: Option<Instant>,
+    last_refresh: Option<Instant>,
+    /// A record went to another shard than expected: nothing is put until the shards are listed again, or
+    /// aggregates would be made for shards that are gone.
+    map_is_old: bool,
+    /// When a failing call was last told of in the log.
+    last_warning: Option<Instant>,
     _closed: DropGuard,
 }
 
@@ -122,10 +129,15 @@ pub(crate) struct Writer {
 struct Ended {
     shard: ShardId,
     seconds: f64,
-    result: Result<Vec<(CallOutcome, Vec<Row>)>, (Failure, Vec<Row>)>,
+    result: Result<Vec<(Result<PutAck, Failure>, Vec<Row>)>, FailedCall>,
 }
 
-type CallOutcome = Result<PutAck, Failure>;
+/// A call that failed as a whole.
+struct FailedCall {
+    failure: Failure,
+    message: String,
+    rows: Vec<Row>,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Failure {
@@ -160,6 +172,9 @@ impl Writer {
             refresh: JoinSet::new(),
             refresh_pause: Backoff::new(REFRESH_PAUSE, LONGEST_REFRESH_PAUSE),
             refresh_at: Some(Instant::now()),
+            last_refresh: None,
+            map_is_old: false,
+            last_warning: None,
             _closed: closed.clone().drop_guard(),
         };
         (writer, Queue { inbox: sender, room, closed, telemetry })
@@ -202,6 +217,9 @@ impl Writer {
     }
 
     fn start_calls(&mut self, now: Instant) {
+        if self.map_is_old {
+            return;
+        }
         for call in self.lanes.take_calls(now) {
             let (client, stream) = (self.client.clone(), self.stream.clone());
             self.calls.spawn(make(client, stream, call, self.telemetry.clone()));
@@ -211,28 +229,31 @@ impl Writer {
     fn ended(&mut self, ended: Ended) {
         let Ended { shard, seconds, result } = ended;
         self.telemetry.put_ended(seconds, result.is_ok());
-        let mut failed = Vec::new();
-        let mut trouble = None;
+        let mut ending = Ending::default();
         match result {
             Ok(entries) => {
                 for (outcome, rows) in entries {
                     match outcome {
-                        Ok(ack) => self.stored(&shard, &ack, &rows),
-                        Err(failure) => self.did_not(failure, rows, &mut failed, &mut trouble),
+                        Ok(ack) => {
+                            ending.stored_any = true;
+                            self.stored(&shard, &ack, &rows);
+                        }
+                        Err(failure) => self.did_not(failure, rows, &mut ending),
                     }
                 }
             }
-            Err((failure, rows)) => {
-                self.refresh_soon();
-                self.did_not(failure, rows, &mut failed, &mut trouble);
+            Err(FailedCall { failure, message, rows }) => {
+                self.warn(&shard, &message);
+                self.refresh_after_pause();
+                self.did_not(failure, rows, &mut ending);
             }
         }
-        self.lanes.call_ended(&shard, failed, trouble, Instant::now());
+        self.lanes.call_ended(&shard, ending, Instant::now());
     }
 
     fn stored(&mut self, expected: &ShardId, ack: &PutAck, rows: &[Row]) {
         if ack.shard != *expected {
-            self.refresh_soon();
+            self.refresh_at_once();
         }
         settle_rows(rows, |place| Outcome::Stored {
             shard: ack.shard.clone(),
@@ -243,16 +264,27 @@ impl Writer {
         self.leave_queue(rows);
     }
 
-    fn did_not(&self, failure: Failure, rows: Vec<Row>, failed: &mut Vec<Row>, trouble: &mut Option<Trouble>) {
+    fn did_not(&self, failure: Failure, rows: Vec<Row>, ending: &mut Ending) {
         self.telemetry.retried(failure.reason);
         if failure.trouble == Trouble::Invalid {
             settle_rows(&rows, |_| Outcome::Failed(Trouble::Invalid));
             self.leave_queue(&rows);
             return;
         }
-        failed.extend(rows);
+        ending.failed.extend(rows);
         // Throttling is the better explanation where both occur.
-        *trouble = if *trouble == Some(Trouble::Throttled) { *trouble } else { Some(failure.trouble) };
+        if ending.trouble != Some(Trouble::Throttled) {
+            ending.trouble = Some(failure.trouble);
+        }
+    }
+
+    /// A stream that is away fails every call of every shard: it is told of now and then.
+    fn warn(&mut self, shard: &ShardId, error: &str) {
+        let now = Instant::now();
+        if self.last_warning.is_none_or(|last| now - last >= WARNING_PAUSE) {
+            self.last_warning = Some(now);
+            tracing::warn!(stream = %self.stream, %shard, error, "a call to the stream failed; it is tried again");
+        }
     }
 
     fn fail_expired(&mut self, now: Instant) {
@@ -268,9 +300,21 @@ impl Writer {
         self.telemetry.unqueued(cost);
     }
 
-    fn refresh_soon(&mut self) {
+    /// A call failed: the shard may be gone.
+    fn refresh_after_pause(&mut self) {
         if self.refresh_at.is_none() && self.refresh.is_empty() {
             self.refresh_at = Some(Instant::now() + self.refresh_pause.next_wait());
+        }
+    }
+
+    /// The stream was resharded for certain; but a listing may be a moment behind.
+    fn refresh_at_once(&mut self) {
+        let now = Instant::now();
+        if self.last_refresh.is_none_or(|last| now - last >= REFRESH_PAUSE) {
+            self.map_is_old = true;
+            self.refresh_at = Some(now);
+        } else {
+            self.refresh_after_pause();
         }
     }
 
@@ -281,12 +325,15 @@ impl Writer {
     fn start_refresh(&mut self, now: Instant) {
         if self.refresh_due().is_some_and(|due| due <= now) {
             self.refresh_at = None;
+            self.last_refresh = Some(now);
             let (client, stream) = (self.client.clone(), self.stream.clone());
             self.refresh.spawn(async move { list_open(&client, &stream).await });
         }
     }
 
     fn refreshed(&mut self, listed: Result<ShardMap, String>) {
+        // Also after a failure: an old map puts records all the same.
+        self.map_is_old = false;
         match listed {
             Ok(map) => {
                 tracing::debug!(stream = %self.stream, shards = map.shards().len(), "the shards of the stream are known");
@@ -296,7 +343,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(stream = %self.stream, error, "the shards of the stream cannot be listed; it is tried again");
-                self.refresh_soon();
+                self.refresh_after_pause();
             }
         }
     }
@@ -312,23 +359,20 @@ async fn make(client: Client, stream: Arc<str>, call: Call, telemetry: Telemetry
     let Call { shard, entries } = call;
     let (entries, rows): (Vec<PutEntry>, Vec<Vec<Row>>) = entries.into_iter().filter_map(finish).unzip();
     telemetry.put_started(&entries);
-    let result = match timeout(CALL_LIMIT, put_records(&client, &stream, &entries)).await {
+    let (failure, message) = match timeout(CALL_LIMIT, put_records(&client, &stream, &entries)).await {
         Ok(Ok(outcomes)) => {
             let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(|error| entry_failure(error.throttled)));
-            Ok(outcomes.zip(rows).collect())
+            let result = Ok(outcomes.zip(rows).collect());
+            return Ended { shard, seconds: started.elapsed().as_secs_f64(), result };
         }
-        Ok(Err(error)) => {
-            tracing::warn!(%stream, %shard, error = %full(&error), "a call to the stream failed; it is tried again");
-            Err((call_failure(&error), rows.into_iter().flatten().collect()))
-        }
+        Ok(Err(error)) => (call_failure(&error), full(&error)),
         Err(_) => {
-            let limit = CALL_LIMIT.as_secs();
-            tracing::warn!(%stream, %shard, limit, "a call to the stream got no answer in time; it is tried again");
             let failure = Failure { trouble: Trouble::Unavailable, reason: ErrorKind::Timeout.reason() };
-            Err((failure, rows.into_iter().flatten().collect()))
+            (failure, format!("no answer within {} s", CALL_LIMIT.as_secs()))
         }
     };
-    Ended { shard, seconds: started.elapsed().as_secs_f64(), result }
+    let rows = rows.into_iter().flatten().collect();
+    Ended { shard, seconds: started.elapsed().as_secs_f64(), result: Err(FailedCall { failure, message, rows }) }
 }
 
 fn finish(entry: CallEntry) -> Option<(PutEntry, Vec<Row>)> {

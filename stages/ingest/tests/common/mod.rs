@@ -1,6 +1,13 @@
 //! A stage over a stand-in for the stream, and a plain HTTP client to talk to it.
 
-#![allow(clippy::unwrap_used, dead_code, unused_imports, unreachable_pub, missing_docs, reason = "tests; each uses a part of this")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    missing_docs,
+    reason = "tests; each uses a part of this"
+)]
 
 pub mod http;
 pub mod stand_in;

@@ -58,6 +58,10 @@ fn rows_of(call: Call) -> Vec<Row> {
     call.entries.into_iter().flat_map(|entry| entry.rows).collect()
 }
 
+fn ended(failed: Vec<Row>, trouble: Trouble) -> Ending {
+    Ending { failed, trouble: Some(trouble), stored_any: false }
+}
+
 fn lanes(aggregation: Aggregation, shards: &[(&str, u8)]) -> Lanes {
     let mut lanes = Lanes::new(aggregation);
     lanes.set_map(map(shards));
@@ -74,7 +78,7 @@ fn a_shard_has_one_call_in_flight_and_the_next_takes_everything_that_waited() {
     assert_eq!(calls.iter().map(numbers).collect::<Vec<_>>(), [[1], [2]]);
     (3..6).for_each(|number| lanes.push(row(1, number, 9, now + HOUR)));
     assert!(lanes.take_calls(now).is_empty());
-    lanes.call_ended(&ShardId::new("a"), Vec::new(), None, now);
+    lanes.call_ended(&ShardId::new("a"), Ending::default(), now);
     assert_eq!(numbers(&lanes.take_calls(now)[0]), [3, 4, 5]);
 }
 
@@ -85,7 +89,7 @@ fn what_failed_goes_first_after_a_wait() {
     (1..3).for_each(|number| lanes.push(row(1, number, 9, now + HOUR)));
     let failed = rows_of(lanes.take_calls(now).remove(0));
     lanes.push(row(1, 3, 9, now + HOUR));
-    lanes.call_ended(&ShardId::new("a"), failed, Some(Trouble::Throttled), now);
+    lanes.call_ended(&ShardId::new("a"), ended(failed, Trouble::Throttled), now);
     assert!(lanes.take_calls(now).is_empty());
     let wakeup = lanes.next_wakeup().unwrap();
     assert!(wakeup > now && wakeup <= now + FIRST_WAIT);
@@ -104,7 +108,7 @@ fn aggregates_are_filled_to_their_bound_and_a_larger_row_goes_alone() {
         let call = lanes.take_calls(now).remove(0);
         assert_eq!(numbers(&call), expected);
         assert_eq!(call.entries.len(), 1);
-        lanes.call_ended(&a, Vec::new(), None, now);
+        lanes.call_ended(&a, Ending::default(), now);
     }
     assert!(lanes.is_empty());
 }
@@ -120,7 +124,7 @@ fn single_records_of_one_call_have_different_keys() {
     assert_eq!(numbers(&call), [1, 3, 5]);
     // The stream took 3, but neither 1 nor 5.
     let failed = rows_of(call).into_iter().filter(|row| number(row) != 3).collect();
-    lanes.call_ended(&ShardId::new("a"), failed, Some(Trouble::Throttled), now);
+    lanes.call_ended(&ShardId::new("a"), ended(failed, Trouble::Throttled), now);
     let later = now + HOUR / 2;
     assert_eq!(numbers(&lanes.take_calls(later)[0]), [1, 5]);
 }
@@ -147,7 +151,7 @@ fn rows_move_with_a_reshard_and_wait_for_calls_to_the_old_shard() {
     lanes.push(row(200, 4, 9, now + HOUR));
     lanes.set_map(map(&[("left", 0), ("right", 128)]));
     assert!(lanes.take_calls(now).is_empty(), "a row that failed in the old shard must still go first");
-    lanes.call_ended(&ShardId::new("old"), in_flight, Some(Trouble::Unavailable), now);
+    lanes.call_ended(&ShardId::new("old"), ended(in_flight, Trouble::Unavailable), now);
     let calls = lanes.take_calls(now);
     assert_eq!(calls.iter().map(numbers).collect::<Vec<_>>(), [vec![1, 2, 3], vec![4]]);
     assert_eq!(calls[1].shard, ShardId::new("right"));
@@ -173,7 +177,7 @@ fn rows_expire_with_what_kept_them_waiting() {
     lanes.push(row(1, 1, 9, soon));
     let failed = rows_of(lanes.take_calls(now).remove(0));
     lanes.push(row(1, 2, 9, now + HOUR));
-    lanes.call_ended(&ShardId::new("a"), failed, Some(Trouble::Throttled), now);
+    lanes.call_ended(&ShardId::new("a"), ended(failed, Trouble::Throttled), now);
     assert!(lanes.take_expired(now).is_empty());
     let expired = lanes.take_expired(soon);
     assert_eq!(expired.len(), 1);
@@ -225,7 +229,7 @@ proptest! {
                 }
             }
             let trouble = (!failed.is_empty()).then_some(Trouble::Throttled);
-            lanes.call_ended(&call.shard, failed, trouble, now);
+            lanes.call_ended(&call.shard, Ending { failed, trouble, stored_any: failures == 0 }, now);
         };
         for event in events {
             match event {
