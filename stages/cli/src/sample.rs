@@ -11,13 +11,19 @@ use flate2::write::GzEncoder;
 use penstock_client::sample::{SampleOptions, generate};
 use penstock_client::totals::Totals;
 
-/// Writes shop data with the shape of what shops hand over: ISO-8859-1, CRLF, dates M/D/YYYY H:MM, invoices of many
-/// lines, repeated stock codes, cancellations, missing customers, zero prices, duplicate rows. The same rows and seed
-/// give the same bytes everywhere. The totals that must come out are printed.
-///
-/// Exit codes: 0 it is written; 1 it could not be written; 2 the arguments are not valid.
+const MORE: &str = "\
+The data have the shape of what shops hand over: ISO-8859-1, CRLF, dates M/D/YYYY H:MM, invoices of many lines, \
+repeated stock codes, cancellations, missing customers, zero prices, duplicate rows. The same rows and seed give the \
+same bytes everywhere.
+
+Exit codes:
+  0  it is written
+  1  it could not be written
+  2  the arguments are not valid";
+
+/// Writes shop data of any size, and prints the totals that must come out of it.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = MORE)]
 pub(crate) struct Args {
     /// How many rows, without the header. The real shop had 541,909 in a year.
     #[arg(long, value_name = "N", default_value_t = 10_000)]

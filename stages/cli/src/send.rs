@@ -23,20 +23,27 @@ use crate::signals;
 /// Where the API key comes from when no file is named.
 const API_KEY_VARIABLE: &str = "PENSTOCK_API_KEY";
 
+/// Shown below the options: what a script has to know, and what is done where nobody says otherwise.
+const MORE: &str = "\
+The endpoint is asked for its JSON Schema, and each field is converted to the type that the schema wants; fields that \
+it does not name stay strings. An empty cell is left out, unless the schema requires the field. Decimals keep their \
+digits. Each row gets an id made of the file's content and the row's line, so a file that is sent twice is recognised. \
+Rows of one partition key arrive in the order of the file.
+
+Rows that cannot be read, converted or are refused do not stop the others: they are written to FILE.rejected.csv with \
+their line, the reason and the original text. What fails for other reasons is tried again.
+
+Exit codes:
+  0    all chosen rows were accepted
+  1    it could not begin, or going on made no sense
+  2    the arguments are not valid
+  3    some rows were bad or refused
+  4    it gave up with rows unsent
+  130  interrupted; the journal is kept";
+
 /// Sends the rows of a CSV file to an HTTP source, each as a JSON object.
-///
-/// The endpoint is asked for its JSON Schema, and each field is converted to the type that the schema wants; fields
-/// that it does not name stay strings. An empty cell is left out, unless the schema requires the field. Decimals keep
-/// their digits. Each row gets an id made of the file's content and the row's line, so a file that is sent twice is
-/// recognised. Rows of one partition key arrive in the order of the file.
-///
-/// Rows that cannot be read, converted or are refused do not stop the others: they are written to FILE.rejected.csv
-/// with their line, the reason and the original text. What fails for other reasons is tried again.
-///
-/// Exit codes: 0 all chosen rows were accepted; 1 it could not begin, or going on made no sense; 2 the arguments are
-/// not valid; 3 some rows were bad or refused; 4 it gave up with rows unsent; 130 interrupted (the journal is kept).
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = MORE)]
 pub(crate) struct Args {
     /// The CSV file, plain, gzip or zstd; `-` is standard input.
     file: PathBuf,
@@ -206,7 +213,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
 fn print(summary: &Summary, output: Output, dry_run: bool, quiet: bool) -> anyhow::Result<()> {
     match output {
         Output::Text if dry_run && quiet => {}
-        Output::Text => eprint!("{}", report::text(summary)),
+        Output::Text => eprint!("{}", report::text(summary, dry_run)),
         Output::Json => {
             let mut json = serde_json::to_string_pretty(&report::json(summary)?)?;
             json.push('\n');

@@ -64,7 +64,7 @@ pub struct Snapshot {
     pub rows_selected: u64,
     /// Rows of those that an earlier run had settled, by the journal.
     pub rows_settled_before: u64,
-    /// Rows that were posted at least once.
+    /// Rows that were posted at least once; in a dry run, rows that were printed.
     pub rows_sent: u64,
     /// Rows that the endpoint took.
     pub rows_accepted: u64,

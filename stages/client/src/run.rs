@@ -95,7 +95,7 @@ pub async fn dry_run(
         ReadEnd::Stopped => End::Interrupted,
     };
     progress.enter(Phase::Done);
-    Ok(sum_up(&options, end, &facts, Some(&ledger), &progress, started.elapsed()))
+    Ok(Summary { rows_unsent: 0, ..sum_up(&options, end, &facts, Some(&ledger), &progress, started.elapsed()) })
 }
 
 async fn look_at_input(
@@ -256,16 +256,12 @@ fn sum_up(
         bad: settled.bad,
     });
     let settled = accepted + refused + bad + progress.get(Count::SettledBefore);
-    let unsent = match options.to {
-        Some(_) => counts.rows_selected.saturating_sub(settled),
-        None => 0,
-    };
     let (encoding, encoding_source) = facts.charset.describe();
     Summary {
         input: options.input.to_string(),
         to: options.to.clone(),
         end,
-        rows_unsent: unsent,
+        rows_unsent: counts.rows_selected.saturating_sub(settled),
         total,
         seconds: elapsed.as_secs_f64(),
         encoding,

@@ -16,14 +16,14 @@ pub(super) fn json(summary: &Summary) -> serde_json::Result<Value> {
 }
 
 /// The summary for people.
-pub(super) fn text(summary: &Summary) -> String {
+pub(super) fn text(summary: &Summary, dry_run: bool) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
-    let _ = lines(summary, &mut text);
+    let _ = lines(summary, dry_run, &mut text);
     text
 }
 
-fn lines(summary: &Summary, text: &mut String) -> std::fmt::Result {
+fn lines(summary: &Summary, dry_run: bool, text: &mut String) -> std::fmt::Result {
     let counts = &summary.counts;
     match &summary.end {
         End::Complete => {}
@@ -33,8 +33,10 @@ fn lines(summary: &Summary, text: &mut String) -> std::fmt::Result {
             writeln!(text, "error: {}", summary.end.error().unwrap_or_default())?;
         }
     }
-    let to = summary.to.as_deref().unwrap_or("nowhere");
-    writeln!(text, "{} to {to}", summary.input)?;
+    match &summary.to {
+        Some(to) => writeln!(text, "{} to {to}", summary.input)?,
+        None => writeln!(text, "{}", summary.input)?,
+    }
     let mut row = |name: &str, value: String| writeln!(text, "  {name:<14}{value}");
     row("read", HumanCount(counts.rows_read).to_string())?;
     if counts.rows_selected != counts.rows_read {
@@ -43,8 +45,12 @@ fn lines(summary: &Summary, text: &mut String) -> std::fmt::Result {
     if counts.rows_settled_before > 0 {
         row("before", format!("{} settled by an earlier run", HumanCount(counts.rows_settled_before)))?;
     }
-    row("accepted", HumanCount(counts.rows_accepted).to_string())?;
-    row("refused", HumanCount(counts.rows_refused).to_string())?;
+    if dry_run {
+        row("printed", HumanCount(counts.rows_sent).to_string())?;
+    } else {
+        row("accepted", HumanCount(counts.rows_accepted).to_string())?;
+        row("refused", HumanCount(counts.rows_refused).to_string())?;
+    }
     row("bad", HumanCount(counts.rows_bad).to_string())?;
     if summary.rows_unsent > 0 {
         row("unsent", HumanCount(summary.rows_unsent).to_string())?;
@@ -56,7 +62,10 @@ fn lines(summary: &Summary, text: &mut String) -> std::fmt::Result {
     if counts.requests > 0 {
         row("sent", format!("{} in {} requests", HumanBytes(counts.bytes_sent), HumanCount(counts.requests)))?;
     }
-    row("took", format!("{:.1} s, {:.0} rows/s", summary.seconds, summary.rows_per_second()))?;
+    match dry_run {
+        true => row("took", format!("{:.1} s", summary.seconds))?,
+        false => row("took", format!("{:.1} s, {:.0} rows/s", summary.seconds, summary.rows_per_second()))?,
+    }
     row("encoding", format!("{} ({})", summary.encoding, summary.encoding_source))?;
     row("delimiter", summary.delimiter.clone())?;
     if let Some(format) = &summary.date_format {

@@ -33,6 +33,10 @@ enum Status {
     Refused,
 }
 
+/// Codes of rows and requests that certainly were not taken. With any other one, the stream may have taken them
+/// without saying so in time.
+const NOT_TAKEN: [&str; 4] = ["stream_throttled", "queue_full", "overloaded", "too_many_connections"];
+
 /// What became of the rows of a request. Rows are numbered as in the request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fates {
@@ -41,6 +45,8 @@ pub(crate) struct Fates {
     /// Rows to send again, in their order, and why.
     pub(crate) retry: Vec<usize>,
     pub(crate) retry_reason: Option<String>,
+    /// How many of those the stream may have taken all the same, without saying so in time.
+    pub(crate) retry_doubtful: u64,
 }
 
 /// A row that the endpoint will never take.
@@ -80,6 +86,7 @@ pub(crate) fn read_answer(body: &[u8], sent: usize) -> Result<Fates, String> {
             Status::Refused => {
                 not_accepted += 1;
                 if row.retry {
+                    fates.retry_doubtful += u64::from(!NOT_TAKEN.contains(&row.code.as_str()));
                     fates.retry_reason.get_or_insert(row.reason);
                     fates.retry.push(index);
                 } else {
@@ -103,6 +110,7 @@ pub(crate) fn read_answer(body: &[u8], sent: usize) -> Result<Fates, String> {
 pub(crate) struct Problem {
     title: Option<String>,
     detail: Option<String>,
+    code: Option<String>,
     /// What to do about it.
     pub(crate) cure: Option<String>,
 }
@@ -117,6 +125,11 @@ impl Problem {
             let text: String = String::from_utf8_lossy(body).trim().chars().take(SHOWN_CHARS).collect();
             Self { detail: (!text.is_empty()).then_some(text), ..Self::default() }
         })
+    }
+
+    /// Whether the request may have been carried out all the same.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.code.as_deref().is_none_or(|code| !NOT_TAKEN.contains(&code))
     }
 
     /// What went wrong, in the endpoint's words.
@@ -137,12 +150,12 @@ mod tests {
     #[test]
     fn an_answer_that_lists_only_refused_rows_is_understood() {
         let body = br#"{"accepted":2,"refused":2,"rows":[
-            {"index":3,"status":"refused","code":"throttled","reason":"later","retry":true},
+            {"index":3,"status":"refused","code":"stream_throttled","reason":"later","retry":true},
             {"index":1,"status":"refused","code":"schema_type","reason":"why"}]}"#;
         let fates = read_answer(body, 4).unwrap();
         assert_eq!(fates.accepted, [0, 2]);
         assert_eq!(fates.refused, [refused(1, "schema_type")]);
-        assert_eq!((fates.retry, fates.retry_reason.as_deref()), (vec![3], Some("later")));
+        assert_eq!((fates.retry, fates.retry_reason.as_deref(), fates.retry_doubtful), (vec![3], Some("later"), 0));
     }
 
     #[test]
@@ -171,6 +184,17 @@ mod tests {
         ] {
             assert!(read_answer(body, sent).is_err(), "{}", String::from_utf8_lossy(body));
         }
+    }
+
+    #[test]
+    fn what_the_stream_did_not_acknowledge_may_be_taken_and_what_was_turned_away_is_not() {
+        let body = br#"{"accepted":0,"refused":1,"rows":[
+            {"index":0,"status":"refused","code":"stream_unavailable","reason":"no answer","retry":true}]}"#;
+        assert_eq!(read_answer(body, 1).unwrap().retry_doubtful, 1);
+        for (code, doubtful) in [("stream_unavailable", true), ("queue_full", false), ("overloaded", false)] {
+            assert_eq!(Problem::read(format!("{{\"code\":{code:?}}}").as_bytes()).is_doubtful(), doubtful, "{code}");
+        }
+        assert!(Problem::read(b"bad gateway").is_doubtful());
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) struct Endpoint {
     schema_url: Url,
     headers: HeaderMap,
     compression: Compression,
+    /// What an answer should be like (RFC 7240): short, and here before the request is given up.
+    prefer: HeaderValue,
 }
 
 /// What the endpoint tells about itself.
@@ -96,7 +98,10 @@ impl Endpoint {
             client = client.no_proxy();
         }
         let http = client.build().map_err(SendError::HttpSetup)?;
-        Ok(Self { http, url, schema_url, headers, compression: options.compression })
+        let wait = (options.request_timeout * 3 / 4).as_secs().max(1);
+        let prefer = HeaderValue::from_str(&format!("return=minimal, wait={wait}"))
+            .unwrap_or(HeaderValue::from_static("return=minimal"));
+        Ok(Self { http, url, schema_url, headers, compression: options.compression, prefer })
     }
 
     /// The address, for messages.
@@ -138,7 +143,7 @@ impl Endpoint {
             .post(self.url.clone())
             .headers(self.headers.clone())
             .header(CONTENT_TYPE, "application/x-ndjson")
-            .header("prefer", "return=minimal");
+            .header("prefer", self.prefer.clone());
         if let Some(coding) = content_coding(self.compression) {
             request = request.header(CONTENT_ENCODING, coding);
         }
@@ -185,7 +190,9 @@ impl Endpoint {
             return Ok(Reply::TooLarge(problem));
         }
         if may_work_later(status) {
-            let doubtful = !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+            let turned_away =
+                [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+            let doubtful = !turned_away && problem.is_doubtful();
             let what = format!("{} answered {}: {}", self.url, status.as_u16(), problem.detail());
             return Ok(Reply::Later(Trouble { what, after, reached: true, doubtful }));
         }

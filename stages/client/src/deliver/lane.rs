@@ -150,6 +150,7 @@ impl Delivery<'_> {
         if fates.retry.is_empty() {
             return Ok(None);
         }
+        progress.add(Count::Doubtful, fates.retry_doubtful);
         let reason = fates.retry_reason.unwrap_or_default();
         let what = format!("the endpoint cannot take {} rows for now: {reason}", fates.retry.len());
         self.wait(&Trouble { what, after: None, reached: true, doubtful: false }).await?;

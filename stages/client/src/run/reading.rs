@@ -1,6 +1,6 @@
 //! The thread that reads: from records to rows in their lanes, or to standard output in a dry run.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -170,29 +170,44 @@ pub(super) fn print_rows(
     let mut rows = Rows::new(reader, progress);
     let mut json = Vec::new();
     let mut end = ReadEnd::All;
-    let write_error = |source| SendError::File { action: "write to", path: "standard output".into(), source };
     for handled in 0_u64.. {
         if handled % ROWS_BETWEEN_CHECKS == 0 && stop.is_cancelled() {
             end = ReadEnd::Stopped;
             break;
         }
-        match rows.next(&mut json) {
+        let wanted = match rows.next(&mut json) {
             Err(_) if stop.is_cancelled() => {
                 end = ReadEnd::Stopped;
                 break;
             }
             Err(error) => return Err(error),
             Ok(Next::End) => break,
-            Ok(Next::Idle) => out.flush().map_err(write_error)?,
-            Ok(Next::Row { .. }) => out.write_all(&json).map_err(write_error)?,
+            Ok(Next::Idle) => still_wanted(out.flush())?,
+            Ok(Next::Row { .. }) => {
+                progress.add(Count::Sent, 1);
+                still_wanted(out.write_all(&json))?
+            }
             Ok(Next::Bad(_, reject)) => {
                 ledger.rejects.push(&reject);
                 ledger.rejects.flush(false)?;
+                true
             }
+        };
+        if !wanted {
+            break;
         }
     }
-    out.flush().map_err(write_error)?;
+    still_wanted(out.flush())?;
     Ok((end, ledger))
+}
+
+/// False when whoever reads what is printed has seen enough.
+fn still_wanted(written: io::Result<()>) -> Result<bool, SendError> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(source) => Err(SendError::File { action: "write to", path: "standard output".into(), source }),
+    }
 }
 
 /// Spreads rows over time: a tenth of a second's rows at a time.

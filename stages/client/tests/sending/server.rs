@@ -180,13 +180,13 @@ fn parse(headers: &HeaderMap, body: &Bytes) -> Vec<Value> {
 }
 
 fn settle(shared: &Shared, headers: &HeaderMap, rows: Vec<Value>, retry_last: usize) -> Response<Body> {
-    let minimal =
-        headers.get("prefer").is_some_and(|value| value == "return=minimal") && !shared.config.complete_answers;
+    let minimal = headers.get("prefer").is_some_and(|value| value.to_str().unwrap().starts_with("return=minimal"))
+        && !shared.config.complete_answers;
     let (mut accepted, mut refused, mut listed) = (Vec::new(), 0, Vec::new());
     let count = rows.len();
     for (index, row) in rows.into_iter().enumerate() {
         let mut told = if index + retry_last >= count {
-            json!({"status": "refused", "code": "throttled", "reason": "slow down", "retry": true})
+            json!({"status": "refused", "code": "stream_throttled", "reason": "slow down", "retry": true})
         } else if shared.config.refuse.is_some_and(|text| row.to_string().contains(text)) {
             json!({"status": "refused", "code": "schema_type", "field": "Description", "reason": "not liked"})
         } else {
