@@ -175,7 +175,7 @@ pub fn totals(input: impl Read) -> Result<Totals, TotalsError> {
         }
         totals.cancellation_rows += u64::from(invoice.starts_with(b"C"));
         totals.non_ascii_rows += u64::from(!row.as_slice().is_ascii());
-        totals.duplicate_rows += u64::from(!distinct.rows.insert(hash(&row.iter().collect::<Vec<_>>())));
+        totals.duplicate_rows += u64::from(!distinct.rows.insert(hash(row.iter().collect::<Vec<_>>())));
     }
     totals.invoices = distinct.invoices.len() as u64;
     totals.stock_codes = distinct.stock_codes.len() as u64;

@@ -49,8 +49,8 @@ impl Pace {
         if self.spacing < MIN_SPACING {
             self.spacing = Duration::ZERO;
         }
-        if records > 0 {
-            self.record_bytes = (self.record_bytes + bytes / records) / 2;
+        if let Some(mean) = bytes.checked_div(records) {
+            self.record_bytes = (self.record_bytes + mean) / 2;
         }
         if !at_tip {
             self.idle = MIN_IDLE;

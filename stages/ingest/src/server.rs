@@ -200,7 +200,7 @@ mod tests {
     fn the_fixed_answer_has_the_length_that_it_says() {
         let text = std::str::from_utf8(TURNED_AWAY).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}\r\n", body.len()).trim_end()), "{}", body.len());
+        assert!(head.contains(format!("content-length: {}\r\n", body.len()).trim_end()), "{}", body.len());
         serde_json::from_str::<serde_json::Value>(body).unwrap();
     }
 }

@@ -49,7 +49,7 @@ fn the_schema_is_structural() {
                 "{path} has {keyword}"
             );
         }
-        if node["type"] == "object" && node["x-kubernetes-preserve-unknown-fields"] != true && path != "" {
+        if node["type"] == "object" && node["x-kubernetes-preserve-unknown-fields"] != true && !path.is_empty() {
             assert!(
                 node["properties"].is_object() || node["additionalProperties"].is_object(),
                 "{path} is an object of nothing"

@@ -1,6 +1,6 @@
 //! `penstock run --send`: the client, in the same process, over HTTP all the same.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -48,8 +48,8 @@ pub(super) async fn send_all(
     Ok(sent)
 }
 
-async fn send(file: &PathBuf, source: &SourceEndpoint, stop: &Stop) -> anyhow::Result<Sent> {
-    let mut options = SendOptions::new(Input::File(file.clone()), Some(source.url.clone()));
+async fn send(file: &Path, source: &SourceEndpoint, stop: &Stop) -> anyhow::Result<Sent> {
+    let mut options = SendOptions::new(Input::File(file.to_owned()), Some(source.url.clone()));
     if let Some(key) = &source.api_key_file {
         let key = std::fs::read_to_string(key).with_context(|| format!("the API key in {key} cannot be read"))?;
         options.api_key = Some(ApiKey::new(key.trim()));
@@ -65,7 +65,7 @@ async fn send(file: &PathBuf, source: &SourceEndpoint, stop: &Stop) -> anyhow::R
     }
 }
 
-fn of(file: &PathBuf, summary: &Summary) -> Sent {
+fn of(file: &Path, summary: &Summary) -> Sent {
     Sent {
         file: file.display().to_string(),
         read: summary.counts.rows_read,

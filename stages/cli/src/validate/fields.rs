@@ -19,21 +19,18 @@ pub(super) enum Fact {
 pub(super) struct Schema<'a> {
     /// The source.
     pub(super) source: &'a Source,
-    /// Its place in the Pipeline.
-    pub(super) index: usize,
     root: &'a Map<String, Value>,
 }
 
 /// The schemas of the sources that write to a buffer. A source without one says nothing.
 pub(super) fn of_buffer<'a>(pipeline: &'a Pipeline, buffer: &str) -> Vec<Schema<'a>> {
-    let sources = pipeline.spec.sources.iter().enumerate().filter(|(_, source)| source.to == buffer);
-    sources.filter_map(|(index, source)| of_source(index, source)).collect()
+    pipeline.spec.sources.iter().filter(|source| source.to == buffer).filter_map(of_source).collect()
 }
 
 /// The schema of one source.
-pub(super) fn of_source(index: usize, source: &Source) -> Option<Schema<'_>> {
+pub(super) fn of_source(source: &Source) -> Option<Schema<'_>> {
     let root = source.http.as_ref()?.schema.as_ref()?;
-    Some(Schema { source, index, root })
+    Some(Schema { source, root })
 }
 
 impl Schema<'_> {
@@ -122,7 +119,7 @@ mod tests {
                 "composed": { "anyOf": [{ "type": "string" }] },
             },
         }));
-        let schema = of_source(0, &source).unwrap();
+        let schema = of_source(&source).unwrap();
         let types = |names: &[&str]| Fact::Types(names.iter().map(|name| (*name).to_owned()).collect());
         for (field, fact, required) in [
             ("a", types(&["object"]), true),

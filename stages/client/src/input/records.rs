@@ -122,7 +122,7 @@ pub(crate) struct RecordReader<R> {
     decoded_ends: Vec<usize>,
     /// The last record: its original text in `buffer`, and its line.
     raw: (usize, usize),
-    raw_line: u64,
+    record_line: u64,
     /// The line on which `buffer[start]` stands.
     line: u64,
     after_cr: bool,
@@ -148,15 +148,16 @@ impl<R: Read> RecordReader<R> {
             decoded: String::new(),
             decoded_ends: Vec::new(),
             raw: (0, 0),
-            raw_line: 0,
+            record_line: 0,
             line: 1,
             after_cr: false,
         }
     }
 
     /// The physical line on which the last record begins, counted from 1.
+    #[allow(clippy::misnamed_getters, reason = "the line of the last record, not the one that is being read")]
     pub(crate) fn line(&self) -> u64 {
-        self.raw_line
+        self.record_line
     }
 
     /// The last record's bytes, without the line end.
@@ -276,7 +277,7 @@ impl<R: Read> RecordReader<R> {
     fn close_record(&mut self) {
         self.drop_blank_lines();
         self.raw = (self.start, self.scanned);
-        self.raw_line = self.line;
+        self.record_line = self.line;
         self.count_lines(self.start, self.scanned);
         self.start = self.scanned;
     }

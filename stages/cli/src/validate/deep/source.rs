@@ -10,7 +10,7 @@ use crate::validate::fields::{self, Fact, Schema};
 
 pub(super) fn check(report: &mut Report<'_>, index: usize, source: &Source) {
     let path = Path::of("spec.sources").index(index);
-    let schema = fields::of_source(index, source);
+    let schema = fields::of_source(source);
     if let Some(schema) = &schema {
         json_schema(report, &path.key("http").key("schema"), schema);
         id_field(report, &path.key("idField"), schema);

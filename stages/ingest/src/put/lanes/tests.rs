@@ -248,7 +248,7 @@ proptest! {
             }
             in_flight.extend(lanes.take_calls(now));
             let mut keys: Vec<_> = in_flight.iter().flat_map(|call| &call.entries)
-                .map(|entry| entry.rows.iter().map(|row| row.key.clone()).collect::<HashSet<_>>()).flatten().collect();
+                .flat_map(|entry| entry.rows.iter().map(|row| row.key.clone()).collect::<HashSet<_>>()).collect();
             let all = keys.len();
             keys.sort();
             keys.dedup();
