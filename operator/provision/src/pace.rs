@@ -70,9 +70,10 @@ where
     }
 }
 
-/// The call with a time limit; boxed, because the SDK's futures are large.
-pub(crate) async fn limited<T>(call: impl Future<Output = T>) -> Result<T, CallError> {
-    timeout(CALL_LIMIT, Box::pin(call)).await.map_err(|elapsed| CallError::Passing(Box::new(elapsed)))
+/// The call with a time limit. Boxed at once, because the SDK's futures are large.
+pub(crate) fn limited<F: Future>(call: F) -> impl Future<Output = Result<F::Output, CallError>> {
+    let call = Box::pin(call);
+    async move { timeout(CALL_LIMIT, call).await.map_err(|elapsed| CallError::Passing(Box::new(elapsed))) }
 }
 
 #[cfg(test)]

@@ -25,8 +25,12 @@ fn json_schema(report: &mut Report<'_>, path: &Path, schema: &Schema<'_>) {
             error.path.split('.').filter(|part| !part.is_empty()).fold(path.clone(), |path, part| {
                 part.parse().map_or_else(|_| path.key(part), |index| path.index(index))
             });
-        // The fault may lie at a keyword that the document does not spell out: the nearest place is shown.
-        report.error("bad_schema", &at, error.message, "mend the JSON Schema: https://json-schema.org has its words");
+        let cure = if at.last_key() == Some("type") {
+            "write one of `string`, `number`, `integer`, `boolean`, `object`, `array`, `null`"
+        } else {
+            "mend the JSON Schema: https://json-schema.org has its words"
+        };
+        report.error("bad_schema", &at, error.message, cure);
     }
     let types = schema.own_types();
     if !types.is_empty() && !types.contains(&"object") {
