@@ -27,19 +27,20 @@ const FIRST_GUESS: usize = 50 * 1024;
 #[derive(Debug)]
 pub(crate) struct Pace {
     read_bytes: usize,
-    record_bytes: usize,
+    /// What a record weighed lately; `None` before any was seen.
+    record_bytes: Option<usize>,
     spacing: Duration,
     idle: Duration,
 }
 
 impl Pace {
     pub(crate) fn new(read_bytes: usize) -> Self {
-        Self { read_bytes, record_bytes: FIRST_GUESS, spacing: Duration::ZERO, idle: MIN_IDLE }
+        Self { read_bytes, record_bytes: None, spacing: Duration::ZERO, idle: MIN_IDLE }
     }
 
     /// How many stream records to ask for, so that an answer has about the wanted size.
     pub(crate) fn limit(&self) -> i32 {
-        let records = self.read_bytes / self.record_bytes.max(1);
+        let records = self.read_bytes / self.record_bytes.unwrap_or(FIRST_GUESS).max(1);
         i32::try_from(records).unwrap_or(MAX_RECORDS_PER_READ).clamp(1, MAX_RECORDS_PER_READ)
     }
 
@@ -50,7 +51,7 @@ impl Pace {
             self.spacing = Duration::ZERO;
         }
         if let Some(mean) = bytes.checked_div(records) {
-            self.record_bytes = (self.record_bytes + mean) / 2;
+            self.record_bytes = Some(self.record_bytes.map_or(mean, |before| (before + mean) / 2));
         }
         if !at_tip {
             self.idle = MIN_IDLE;
