@@ -28,7 +28,8 @@ const MORE: &str = "\
 The endpoint is asked for its JSON Schema, and each field is converted to the type that the schema wants; fields that \
 it does not name stay strings. An empty cell is left out, unless the schema requires the field. Decimals keep their \
 digits. Each row gets an id made of the file's content and the row's line, so a file that is sent twice is recognised. \
-Rows of one partition key arrive in the order of the file.
+Rows of one partition key arrive in the order of the file; an endpoint that does not tell its partition key gets one \
+request at a time.
 
 Rows that cannot be read, converted or are refused do not stop the others: they are written to FILE.rejected.csv with \
 their line, the reason and the original text. What fails for other reasons is tried again.

@@ -78,7 +78,7 @@ pub enum SendError {
         column: String,
         /// Why.
         #[source]
-        source: DateError,
+        source: Box<DateError>,
     },
     /// The address of the endpoint cannot be used.
     #[error("{url:?} is no address of an endpoint: {problem}; write for example http://127.0.0.1:8080/orders")]

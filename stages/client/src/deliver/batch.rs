@@ -124,7 +124,13 @@ impl<'a> LaneWriters<'a> {
         Ok(())
     }
 
-    /// Sends what is there, full or not.
+    /// Sends what is there, full or not, where that need not wait. A lane with a batch in its queue is busy anyway:
+    /// what it has goes on filling, so that many small requests do not stand in line.
+    pub(crate) fn flush_idle(&mut self) -> Result<(), LanesClosed> {
+        self.lanes.iter_mut().filter(|lane| lane.queue.capacity() > 0).try_for_each(LaneWriter::flush)
+    }
+
+    /// Sends what is there, full or not; waits for lanes that are full.
     pub(crate) fn flush(&mut self) -> Result<(), LanesClosed> {
         self.lanes.iter_mut().try_for_each(LaneWriter::flush)
     }
@@ -136,7 +142,8 @@ impl LaneWriter {
             return Ok(());
         }
         // The next batch is likely to be as large as this one.
-        let (body, raw, rows) = (self.body.len(), self.raw.len(), self.rows.len());
+        let likely = |length: usize| length + length / 16;
+        let (body, raw, rows) = (likely(self.body.len()), likely(self.raw.len()), self.rows.len());
         let batch = Batch {
             body: Bytes::from(std::mem::replace(&mut self.body, Vec::with_capacity(body))),
             raw: std::mem::replace(&mut self.raw, Vec::with_capacity(raw)),
@@ -182,6 +189,20 @@ mod tests {
         let limits = BatchLimits::new(100, 8);
         let lanes = fill(&limits, &[(0, "aaa\n"), (0, "bbbbb\n"), (0, "cccccccccccc\n"), (0, "d\n")], 1);
         assert_eq!(lanes[0].iter().map(text).collect::<Vec<_>>(), ["aaa\n", "bbbbb\n", "cccccccccccc\n", "d\n"]);
+    }
+
+    #[test]
+    fn a_busy_lane_goes_on_filling_when_the_others_are_flushed() {
+        let limits = BatchLimits::new(100, 1_000);
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut writers = LaneWriters::new(vec![sender], &limits);
+        for (ordinal, json) in ["a\n", "b\n", "c\n"].iter().enumerate() {
+            writers.push(0, ordinal as u64, 2, json.as_bytes(), b"").unwrap();
+            writers.flush_idle().unwrap();
+        }
+        assert_eq!(text(&receiver.try_recv().unwrap()), "a\n");
+        writers.flush_idle().unwrap();
+        assert_eq!(text(&receiver.try_recv().unwrap()), "b\nc\n");
     }
 
     #[test]

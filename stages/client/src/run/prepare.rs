@@ -148,7 +148,7 @@ fn guess_dates<R: Read>(
     survey: &Survey,
     complete: bool,
 ) -> Result<DateFormat, SendError> {
-    let wrong = |source: DateError| SendError::Dates { column: range.column.clone(), source };
+    let wrong = |source: DateError| SendError::Dates { column: range.column.clone(), source: Box::new(source) };
     let mut guess = Guess::new();
     let mut columns = None;
     // A row counts when another one comes behind it: the end of a sample may have cut it.

@@ -129,20 +129,20 @@ pub(super) fn read_into_lanes(
     let mut rows = Rows::new(source, &shared.progress);
     let mut json = Vec::new();
     for handled in 0_u64.. {
-        if handled % ROWS_BETWEEN_CHECKS == 0 && shared.stop.is_cancelled() {
+        if handled.is_multiple_of(ROWS_BETWEEN_CHECKS) && shared.stop.is_cancelled() {
             return Ok(ReadEnd::Stopped);
         }
         let handed_over = match rows.next(&mut json) {
             Err(_) if shared.stop.is_cancelled() => return Ok(ReadEnd::Stopped),
             Err(error) => return Err(error),
             Ok(Next::End) => break,
-            Ok(Next::Idle) => lanes.flush().is_ok() && !shared.stop.is_cancelled(),
+            Ok(Next::Idle) => lanes.flush_idle().is_ok() && !shared.stop.is_cancelled(),
             Ok(Next::Bad(ordinal, reject)) => {
                 entries.blocking_send(Entry { bad: vec![(ordinal, reject)], ..Entry::default() }).is_ok()
             }
             Ok(Next::Row { key, ordinal, line }) => {
                 let in_time = match pacer.as_mut().and_then(Pacer::due) {
-                    Some(due) => lanes.flush().is_ok() && sleep_until(due, &shared.stop),
+                    Some(due) => lanes.flush_idle().is_ok() && sleep_until(due, &shared.stop),
                     None => true,
                 };
                 in_time && lanes.push(key, ordinal, line, &json, rows.source.records.raw()).is_ok()
@@ -171,7 +171,7 @@ pub(super) fn print_rows(
     let mut json = Vec::new();
     let mut end = ReadEnd::All;
     for handled in 0_u64.. {
-        if handled % ROWS_BETWEEN_CHECKS == 0 && stop.is_cancelled() {
+        if handled.is_multiple_of(ROWS_BETWEEN_CHECKS) && stop.is_cancelled() {
             end = ReadEnd::Stopped;
             break;
         }

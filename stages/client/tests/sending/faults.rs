@@ -39,7 +39,7 @@ async fn rows_arrive_in_order_through_lost_answers_broken_connections_and_busy_s
 async fn rows_that_the_endpoint_cannot_take_for_now_are_sent_again_before_what_is_behind_them() {
     let shop = Shop::new(1_000);
     let server = Server::start(shop_endpoint()).await;
-    server.fail_with((0..10).map(|round| Fault::RetryLast(if round % 3 == 0 { 100 } else { 40 })));
+    server.fail_with((0..10).map(|round| Fault::RetryLast(if round < 3 { 100 } else { 40 })));
     let summary = run(options(&shop.file(), &server)).await.unwrap();
     assert_eq!(summary.counts.rows_accepted, 1_000);
     assert_eq!(server.rows().len(), 1_000, "nothing is sent twice that was taken");
@@ -65,11 +65,7 @@ async fn a_single_row_that_is_too_large_is_refused_and_the_others_arrive() {
     let summary = run(options(&path, &server)).await.unwrap();
     assert_eq!((summary.counts.rows_accepted, summary.counts.rows_refused, summary.exit_code()), (2, 1, 3));
     let rejects = std::fs::read_to_string(summary.rejects.unwrap()).unwrap();
-    assert!(
-        rejects.contains("3,too_large,,the body is too large,\"2,xxx")
-            || rejects.contains("3,too_large,,the body is too large,"),
-        "{rejects}"
-    );
+    assert!(rejects.contains("3,too_large,,the body is too large,"), "{rejects}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
