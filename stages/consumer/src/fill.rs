@@ -18,6 +18,9 @@ use crate::trouble::Concern;
 /// Ranges of one shard in memory: one is applied while the next is filled.
 pub(crate) const RANGES_IN_MEMORY: usize = 2;
 
+/// No range is open for longer, whatever the sink says.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Why filling ended. Everything that was read is in closed ranges by then.
 #[derive(Debug)]
 pub(crate) enum Filled {
@@ -211,7 +214,7 @@ impl<S: Sink> Filler<S> {
             // The semaphore is never closed.
             room = Arc::clone(&self.rooms).acquire_owned() => room.ok()?,
         };
-        let deadline = Instant::now() + self.shared.sink.max_age();
+        let deadline = Instant::now() + self.shared.sink.max_age().min(MAX_AGE);
         Some(Open::new(self.shared.sink.open(&self.shard), deadline, room))
     }
 

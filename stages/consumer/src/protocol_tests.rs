@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use crate::lease::tests::at;
 use crate::lease::{Checkpoint, Lease, Pending, WorkerId};
 use crate::pin::Pin;
 use penstock_contract::ShardId;

@@ -59,6 +59,8 @@ struct Worker<S: Sink> {
     running: BTreeMap<ShardId, Signals>,
     tasks: JoinSet<(ShardId, Outcome)>,
     synced: Option<Instant>,
+    /// When ending at the tip was asked for.
+    told_at: Option<Instant>,
     /// Leases that were complained about already.
     unusable: BTreeSet<ShardId>,
 }
@@ -89,6 +91,7 @@ impl<S: Sink> Worker<S> {
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             synced: None,
+            told_at: None,
             unusable: BTreeSet::new(),
         }
     }
@@ -97,7 +100,6 @@ impl<S: Sink> Worker<S> {
     async fn work(&mut self) -> Result<(), ConsumerError> {
         let shared = Arc::clone(&self.shared);
         let (drain, at_tip) = (&shared.stop.drain, &shared.stop.at_tip);
-        let mut told_to_end_at_tip = false;
         let mut tick = interval(shared.config.round());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -106,15 +108,15 @@ impl<S: Sink> Worker<S> {
                 () = drain.cancelled() => return Ok(()),
                 Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
                 () = shared.wake.notified() => {}
-                () = at_tip.cancelled(), if !told_to_end_at_tip => told_to_end_at_tip = true,
+                () = at_tip.cancelled(), if self.told_at.is_none() => self.told_at = Some(Instant::now()),
                 _ = tick.tick() => {}
             }
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return Ok(()),
                 done = self.round() => match done {
-                    Ok(done) if done && at_tip.is_cancelled() => return Ok(()),
-                    Ok(_) => {}
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
                     Err(failed) => self.note(&failed),
                 },
             }
@@ -154,7 +156,7 @@ impl<S: Sink> Worker<S> {
         }
     }
 
-    /// Looks, decides, acts. Says whether everything is read to its tip by this worker or left to others.
+    /// Looks, decides, acts. Says whether to end at the tip was asked for and everything is there.
     async fn round(&mut self) -> Result<bool, RoundFailed> {
         let (mut rows, mut still) = self.look().await?;
         if self.sync_is_due(&rows) && self.sync_shards(&rows).await? {
@@ -265,12 +267,13 @@ impl<S: Sink> Worker<S> {
     }
 
     /// Nothing is left that this worker would have to wait for: each shard is at its end, or read to the tip
-    /// here, or the business of another worker that lives.
+    /// here, or the business of another worker that has shown since then that it lives.
     fn is_done(&self, rows: &Rows, still: &Stillness) -> bool {
+        let Some(told_at) = self.told_at else { return false };
         let shared = &self.shared;
         let is_with_another = |lease: &Lease| {
-            let owner = lease.owner.as_ref().and_then(|owner| still.worker(owner));
-            owner.is_some_and(|stood| stood <= shared.config.failover)
+            let stood = lease.owner.as_ref().and_then(|owner| still.worker(owner));
+            stood.is_some_and(|stood| stood < told_at.elapsed())
         };
         let is_done = |lease: &Lease| {
             let is_mine = lease.owner.as_ref() == Some(&shared.config.worker_id);

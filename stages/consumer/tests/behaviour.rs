@@ -103,7 +103,7 @@ async fn the_lease_table_is_one_that_kcl_tools_can_read() {
     let rows = world.rows().await;
     let (lease, recipes): (Vec<_>, Vec<_>) = rows.iter().partition(|(key, _)| key.starts_with("shardId-"));
     let lease = lease[0].1;
-    let end = &world.store.entries().last().unwrap().0.end_inclusive;
+    let end = world.store.entries().last().unwrap().0.end_inclusive.clone();
     assert_eq!(lease["checkpoint"].as_s().unwrap(), end.sequence.as_str());
     assert_eq!(lease["checkpointSubSequenceNumber"].as_n().unwrap(), "0");
     assert_eq!(lease["ownerSwitchesSinceCheckpoint"].as_n().unwrap(), "0");

@@ -118,14 +118,15 @@ async fn a_worker_that_still_runs_after_another_took_its_lease_does_no_harm() {
         world.leases().await.values().any(|row| row.contains_key("pendingCheckpoint"))
     })
     .await;
-    world.run_to_tip("w", world.sink().recipe("second")).await;
-    assert_exactly_once(&world.store, ok(0..60));
-    let leases = world.leases().await;
+    let new = world.run("w", world.sink().recipe("second").max_age(Duration::from_millis(10)));
+    eventually("the new one stores everything", async || world.store.records() == 60).await;
     faults.hang.store(false, Ordering::Relaxed);
-    old.stop.drain.cancel();
-    old.ended().await;
-    assert_exactly_once(&world.store, ok(0..60));
-    assert_eq!(world.leases().await, leases, "the old one could not change the lease");
+    eventually("the old one applies its range, too", async || world.store.repetitions() == 1).await;
+    assert_eq!(old.drain().await.ranges(), 0, "the old one could not commit");
+    new.drain().await;
+    world.put(60..90).await;
+    world.run_to_tip("w", world.sink()).await;
+    assert_exactly_once(&world.store, ok(0..90));
     world.stop().await;
 }
 

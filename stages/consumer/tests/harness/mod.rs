@@ -21,32 +21,32 @@ use penstock_embedded::{Engines, Limits, Options};
 use penstock_runtime::{Aws, Health, Stop};
 use tokio::task::JoinHandle;
 
-pub use sink::{Entry, Faults, Store, TestSink};
+pub(crate) use sink::{Store, TestSink};
 
-pub const STREAM: &str = "events";
-pub const TABLE: &str = "leases";
-pub const BUCKET: &str = "letters";
+pub(crate) const STREAM: &str = "events";
+pub(crate) const TABLE: &str = "leases";
+pub(crate) const BUCKET: &str = "letters";
 const REGION: &str = "eu-west-1";
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Running engines with a stream.
-pub struct World {
-    pub clients: Clients,
-    pub store: Store,
+pub(crate) struct World {
+    pub(crate) clients: Clients,
+    pub(crate) store: Store,
     engines: Engines,
     _folder: tempfile::TempDir,
 }
 
 impl World {
     /// With a stream, a bucket and a lease table.
-    pub async fn start(shards: i32) -> Self {
+    pub(crate) async fn start(shards: i32) -> Self {
         let world = Self::without_lease_table(shards).await;
         world.create_lease_table().await;
         world
     }
 
-    pub async fn without_lease_table(shards: i32) -> Self {
+    pub(crate) async fn without_lease_table(shards: i32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engines = Engines::start(Options {
             data_dir: folder.path().to_owned(),
@@ -70,7 +70,7 @@ impl World {
         world
     }
 
-    pub async fn create_lease_table(&self) {
+    pub(crate) async fn create_lease_table(&self) {
         let key = "leaseKey";
         self.clients
             .dynamodb
@@ -90,7 +90,7 @@ impl World {
             .unwrap();
     }
 
-    pub async fn stream_is_active(&self) {
+    pub(crate) async fn stream_is_active(&self) {
         eventually("the stream is active", async || {
             let answer = self.clients.kinesis.describe_stream_summary().stream_name(STREAM).send().await.unwrap();
             answer.stream_description_summary().unwrap().stream_status() == &StreamStatus::Active
@@ -98,7 +98,7 @@ impl World {
         .await;
     }
 
-    pub fn config(&self, worker: &str) -> ConsumerConfig {
+    pub(crate) fn config(&self, worker: &str) -> ConsumerConfig {
         ConsumerConfig {
             pipeline: PipelineRef { namespace: "shop".to_owned(), name: "ecommerce".to_owned() },
             sink: "tables".to_owned(),
@@ -117,32 +117,32 @@ impl World {
         }
     }
 
-    pub fn sink(&self) -> TestSink {
+    pub(crate) fn sink(&self) -> TestSink {
         TestSink::new(self.store.clone())
     }
 
-    pub fn run(&self, worker: &str, sink: TestSink) -> Running {
+    pub(crate) fn run(&self, worker: &str, sink: TestSink) -> Running {
         self.run_with(self.config(worker), sink)
     }
 
-    pub fn run_with(&self, config: ConsumerConfig, sink: TestSink) -> Running {
+    pub(crate) fn run_with(&self, config: ConsumerConfig, sink: TestSink) -> Running {
         let (stop, health) = (Stop::new(), Health::new());
         let run = penstock_consumer::run(config, self.clients.clone(), sink, stop.clone(), health.clone());
         Running { stop, health, task: tokio::spawn(run) }
     }
 
     /// Runs one worker until everything in the stream is stored.
-    pub async fn run_to_tip(&self, worker: &str, sink: TestSink) -> Summary {
+    pub(crate) async fn run_to_tip(&self, worker: &str, sink: TestSink) -> Summary {
         self.run(worker, sink).at_tip().await
     }
 
     /// Puts one record for each number in the range; its data says which one it is.
-    pub async fn put(&self, numbers: std::ops::Range<u64>) {
+    pub(crate) async fn put(&self, numbers: std::ops::Range<u64>) {
         let names: Vec<_> = numbers.map(|number| format!("ok-{number}")).collect();
         self.put_all(&names).await;
     }
 
-    pub async fn put_all(&self, data: &[String]) {
+    pub(crate) async fn put_all(&self, data: &[String]) {
         for chunk in data.chunks(500) {
             let entries = chunk.iter().map(|data| {
                 PutRecordsRequestEntry::builder().data(Blob::new(data.as_bytes())).partition_key(data).build().unwrap()
@@ -153,16 +153,16 @@ impl World {
         }
     }
 
-    pub async fn shards(&self) -> Vec<Shard> {
+    pub(crate) async fn shards(&self) -> Vec<Shard> {
         self.clients.kinesis.list_shards().stream_name(STREAM).send().await.unwrap().shards().to_vec()
     }
 
-    pub async fn open_shards(&self) -> Vec<Shard> {
+    pub(crate) async fn open_shards(&self) -> Vec<Shard> {
         let open = |shard: &Shard| shard.sequence_number_range().unwrap().ending_sequence_number().is_none();
         self.shards().await.into_iter().filter(open).collect()
     }
 
-    pub async fn split(&self, shard: &Shard) {
+    pub(crate) async fn split(&self, shard: &Shard) {
         let range = shard.hash_key_range().unwrap();
         let number = |text: &str| text.parse::<u128>().unwrap();
         let (start, end) = (number(range.starting_hash_key()), number(range.ending_hash_key()));
@@ -172,7 +172,7 @@ impl World {
         self.stream_is_active().await;
     }
 
-    pub async fn merge(&self, left: &Shard, right: &Shard) {
+    pub(crate) async fn merge(&self, left: &Shard, right: &Shard) {
         let request = self.clients.kinesis.merge_shards().stream_name(STREAM);
         let request = request.shard_to_merge(left.shard_id()).adjacent_shard_to_merge(right.shard_id());
         request.send().await.unwrap();
@@ -180,18 +180,18 @@ impl World {
     }
 
     /// All rows of the lease table by key.
-    pub async fn rows(&self) -> BTreeMap<String, BTreeMap<String, AttributeValue>> {
+    pub(crate) async fn rows(&self) -> BTreeMap<String, BTreeMap<String, AttributeValue>> {
         let answer = self.clients.dynamodb.scan().table_name(TABLE).consistent_read(true).send().await.unwrap();
         let rows = answer.items().iter().map(|item| item.clone().into_iter().collect::<BTreeMap<_, _>>());
         rows.map(|row| (row["leaseKey"].as_s().unwrap().clone(), row)).collect()
     }
 
-    pub async fn leases(&self) -> BTreeMap<String, BTreeMap<String, AttributeValue>> {
+    pub(crate) async fn leases(&self) -> BTreeMap<String, BTreeMap<String, AttributeValue>> {
         self.rows().await.into_iter().filter(|(key, _)| key.starts_with("shardId-")).collect()
     }
 
     /// The lines of all dead letters, and the number of objects that hold them.
-    pub async fn dead_letters(&self) -> (usize, Vec<serde_json::Value>) {
+    pub(crate) async fn dead_letters(&self) -> (usize, Vec<serde_json::Value>) {
         let listed = self.clients.s3.list_objects_v2().bucket(BUCKET).send().await.unwrap();
         let mut lines = Vec::new();
         for object in listed.contents() {
@@ -203,42 +203,42 @@ impl World {
         (listed.contents().len(), lines)
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.engines.stop().await;
     }
 }
 
 /// A consumer at work.
-pub struct Running {
-    pub stop: Stop,
-    pub health: Health,
+pub(crate) struct Running {
+    pub(crate) stop: Stop,
+    pub(crate) health: Health,
     task: JoinHandle<Result<Summary, ConsumerError>>,
 }
 
 impl Running {
-    pub async fn at_tip(self) -> Summary {
+    pub(crate) async fn at_tip(self) -> Summary {
         self.stop.at_tip.cancel();
         self.ended().await
     }
 
-    pub async fn drain(self) -> Summary {
+    pub(crate) async fn drain(self) -> Summary {
         self.stop.drain.cancel();
         self.ended().await
     }
 
-    pub async fn ended(self) -> Summary {
+    pub(crate) async fn ended(self) -> Summary {
         tokio::time::timeout(DEADLINE, self.task).await.expect("the consumer ends").unwrap().unwrap()
     }
 
     /// As `kill -9` does.
-    pub async fn crash(self) {
+    pub(crate) async fn crash(self) {
         self.task.abort();
         drop(self.task.await);
     }
 }
 
 /// Waits for a condition, with a deadline.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = tokio::time::Instant::now() + DEADLINE;
     while !condition().await {
         assert!(tokio::time::Instant::now() < deadline, "this did not come true: {what}");
@@ -247,7 +247,7 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: imp
 }
 
 /// Ranges of each shard join, and each of the expected records is in exactly one of them.
-pub fn assert_exactly_once(store: &Store, expected: impl IntoIterator<Item = String>) {
+pub(crate) fn assert_exactly_once(store: &Store, expected: impl IntoIterator<Item = String>) {
     let entries = store.entries();
     let mut end_of: BTreeMap<ShardId, _> = BTreeMap::new();
     for (range, _) in &entries {
@@ -256,11 +256,13 @@ pub fn assert_exactly_once(store: &Store, expected: impl IntoIterator<Item = Str
     }
     let stored: Vec<_> = entries.iter().flat_map(|(_, entry)| entry.data.iter().cloned()).collect();
     let distinct: BTreeSet<_> = stored.iter().cloned().collect();
-    assert_eq!(distinct, expected.into_iter().collect());
+    let expected: BTreeSet<_> = expected.into_iter().collect();
+    let (missing, strange) = (expected.difference(&distinct), distinct.difference(&expected));
+    assert_eq!((missing.collect::<Vec<_>>(), strange.collect::<Vec<_>>()), (Vec::new(), Vec::new()));
     assert_eq!(stored.len(), distinct.len(), "a record is in two ranges");
 }
 
 /// The data that [`World::put`] makes of numbers.
-pub fn ok(numbers: std::ops::Range<u64>) -> impl Iterator<Item = String> {
+pub(crate) fn ok(numbers: std::ops::Range<u64>) -> impl Iterator<Item = String> {
     numbers.map(|number| format!("ok-{number}"))
 }

@@ -12,14 +12,14 @@ use penstock_contract::{Applied, Batch, Position, Pushed, Range, Recipe, Record,
 
 /// What one range came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    pub data: Vec<String>,
-    pub recipe: String,
+pub(crate) struct Entry {
+    pub(crate) data: Vec<String>,
+    pub(crate) recipe: String,
 }
 
 /// Everything that was applied, in the order of first application.
 #[derive(Debug, Clone, Default)]
-pub struct Store(Arc<Mutex<Vec<(Range, Entry, u32)>>>);
+pub(crate) struct Store(Arc<Mutex<Vec<(Range, Entry, u32)>>>);
 
 impl Store {
     fn apply(&self, range: &Range, entry: Entry) {
@@ -37,42 +37,42 @@ impl Store {
         }
     }
 
-    pub fn entries(&self) -> Vec<(Range, Entry)> {
+    pub(crate) fn entries(&self) -> Vec<(Range, Entry)> {
         self.0.lock().iter().map(|(range, entry, _)| (range.clone(), entry.clone())).collect()
     }
 
     /// How often ranges were applied again.
-    pub fn repetitions(&self) -> u32 {
+    pub(crate) fn repetitions(&self) -> u32 {
         self.0.lock().iter().map(|(_, _, times)| times - 1).sum()
     }
 
-    pub fn records(&self) -> usize {
+    pub(crate) fn records(&self) -> usize {
         self.0.lock().iter().map(|(_, entry, _)| entry.data.len()).sum()
     }
 }
 
 /// What goes wrong.
 #[derive(Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// So many pushes fail.
-    pub pushes: AtomicU32,
+    pub(crate) pushes: AtomicU32,
     /// So many applications fail, half of them after they had their effect.
-    pub applies: AtomicU32,
-    /// Applying takes for ever.
-    pub hang: AtomicBool,
+    pub(crate) applies: AtomicU32,
+    /// Applying takes until this is false.
+    pub(crate) hang: AtomicBool,
 }
 
 /// The sink. Data that begins with `bad` is rejected when it is pushed, `refused` when it is applied.
-pub struct TestSink {
-    pub store: Store,
-    pub recipe: String,
-    pub range_records: usize,
-    pub max_age: Duration,
-    pub faults: Arc<Faults>,
+pub(crate) struct TestSink {
+    pub(crate) store: Store,
+    pub(crate) recipe: String,
+    pub(crate) range_records: usize,
+    pub(crate) max_age: Duration,
+    pub(crate) faults: Arc<Faults>,
 }
 
 impl TestSink {
-    pub fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self {
             store,
             recipe: "first".to_owned(),
@@ -82,23 +82,23 @@ impl TestSink {
         }
     }
 
-    pub fn recipe(mut self, recipe: &str) -> Self {
+    pub(crate) fn recipe(mut self, recipe: &str) -> Self {
         self.recipe = recipe.to_owned();
         self
     }
 
-    pub fn range_records(mut self, records: usize) -> Self {
+    pub(crate) fn range_records(mut self, records: usize) -> Self {
         self.range_records = records;
         self
     }
 
-    pub fn max_age(mut self, age: Duration) -> Self {
+    pub(crate) fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
     }
 }
 
-pub struct TestBatch {
+pub(crate) struct TestBatch {
     store: Store,
     recipe: String,
     range_records: usize,
@@ -172,8 +172,8 @@ impl Batch for TestBatch {
 
     async fn apply(&mut self, range: &Range) -> Result<Applied, SinkError> {
         tokio::task::yield_now().await;
-        if self.faults.hang.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
+        while self.faults.hang.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let fails = take_one(&self.faults.applies);
         if fails && self.faults.applies.load(Ordering::Relaxed).is_multiple_of(2) {
