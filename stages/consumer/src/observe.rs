@@ -69,26 +69,38 @@ impl FromIterator<Row> for Rows {
 /// What has stood still for how long, as of the latest reading.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stillness {
-    leases: BTreeMap<ShardId, Duration>,
-    workers: BTreeMap<WorkerId, Duration>,
+    leases: BTreeMap<ShardId, Still>,
+    workers: BTreeMap<WorkerId, Still>,
     /// How long nobody has used the recipe nor made sure of it.
-    recipes: BTreeMap<RecipeHash, Duration>,
+    recipes: BTreeMap<RecipeHash, Still>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Still {
+    stood: Duration,
+    /// When it was seen to move; `None` when it never was.
+    moved: Option<Moment>,
 }
 
 impl Stillness {
     /// For how long the row of the lease has not changed.
     pub(crate) fn lease(&self, shard: &ShardId) -> Duration {
-        self.leases.get(shard).copied().unwrap_or_default()
+        self.leases.get(shard).map(|still| still.stood).unwrap_or_default()
     }
 
     /// For how long the worker's heartbeat has not moved; `None` for a worker without a heartbeat.
     pub(crate) fn worker(&self, worker: &WorkerId) -> Option<Duration> {
-        self.workers.get(worker).copied()
+        self.workers.get(worker).map(|still| still.stood)
+    }
+
+    /// Whether the worker's heartbeat was seen to move after the moment.
+    pub(crate) fn worker_moved_after(&self, worker: &WorkerId, moment: Moment) -> bool {
+        self.workers.get(worker).and_then(|still| still.moved).is_some_and(|moved| moved > moment)
     }
 
     /// For how long nobody has used the recipe.
     pub(crate) fn recipe(&self, recipe: &RecipeHash) -> Duration {
-        self.recipes.get(recipe).copied().unwrap_or_default()
+        self.recipes.get(recipe).map(|still| still.stood).unwrap_or_default()
     }
 }
 
@@ -115,9 +127,16 @@ impl Observer {
     }
 }
 
-/// Since when each key has the value that it has.
+/// Since when each key has the value that it has, and whether it was seen to get it.
 #[derive(Debug)]
-struct Memory<K, V>(BTreeMap<K, (V, Moment)>);
+struct Memory<K, V>(BTreeMap<K, Seen<V>>);
+
+#[derive(Debug)]
+struct Seen<V> {
+    value: V,
+    since: Moment,
+    moved: bool,
+}
 
 impl<K, V> Default for Memory<K, V> {
     fn default() -> Self {
@@ -126,24 +145,20 @@ impl<K, V> Default for Memory<K, V> {
 }
 
 impl<K: Ord + Clone, V: PartialEq> Memory<K, V> {
-    fn update<'a>(
-        &mut self,
-        now: impl Iterator<Item = (&'a K, V)>,
-        began: Moment,
-        ended: Moment,
-    ) -> BTreeMap<K, Duration>
+    fn update<'a>(&mut self, now: impl Iterator<Item = (&'a K, V)>, began: Moment, ended: Moment) -> BTreeMap<K, Still>
     where
         K: 'a,
     {
         let mut before = std::mem::take(&mut self.0);
         let mut still = BTreeMap::new();
         for (key, value) in now {
-            let since = match before.remove(key) {
-                Some((old, since)) if old == value => since,
-                _ => ended,
+            let seen = match before.remove(key) {
+                Some(old) if old.value == value => old,
+                old => Seen { value, since: ended, moved: old.is_some() },
             };
-            still.insert(key.clone(), began.since(since));
-            self.0.insert(key.clone(), (value, since));
+            let moved = seen.moved.then_some(seen.since);
+            still.insert(key.clone(), Still { stood: began.since(seen.since), moved });
+            self.0.insert(key.clone(), seen);
         }
         still
     }
@@ -173,6 +188,20 @@ mod tests {
         let moved: Rows = [heartbeat("w", 2, "r")].into_iter().collect();
         assert_eq!(observer.observe(&moved, moment(21), moment(22)).worker(&worker), Some(Duration::ZERO));
         assert_eq!(observer.observe(&Rows::default(), moment(23), moment(24)).worker(&worker), None);
+    }
+
+    #[test]
+    fn a_worker_lives_when_its_heartbeat_was_seen_to_move_not_when_it_was_seen() {
+        let mut observer = Observer::default();
+        let worker = WorkerId::new("w");
+        let mut see = |beat, at| {
+            let rows: Rows = [heartbeat("w", beat, "r")].into_iter().collect();
+            observer.observe(&rows, moment(at), moment(at))
+        };
+        assert!(!see(1, 5).worker_moved_after(&worker, moment(0)));
+        let moved = see(2, 6);
+        assert!(moved.worker_moved_after(&worker, moment(5)) && !moved.worker_moved_after(&worker, moment(6)));
+        assert!(see(2, 9).worker_moved_after(&worker, moment(5)));
     }
 
     #[test]

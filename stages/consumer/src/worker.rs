@@ -15,7 +15,7 @@ use crate::error::ConsumerError;
 use crate::heartbeat::{self, Draining};
 use crate::lease::Lease;
 use crate::lease_table::{LeaseTableError, Write};
-use crate::observe::{Observer, Rows, Stillness};
+use crate::observe::{Moment, Observer, Rows, Stillness};
 use crate::shard_loop::{self, Outcome, Signals};
 use crate::shard_sync;
 use crate::shared::{Shared, wall_clock};
@@ -60,7 +60,7 @@ struct Worker<S: Sink> {
     tasks: JoinSet<(ShardId, Outcome)>,
     synced: Option<Instant>,
     /// When ending at the tip was asked for.
-    told_at: Option<Instant>,
+    told_at: Option<Moment>,
     /// Leases that were complained about already.
     unusable: BTreeSet<ShardId>,
 }
@@ -108,7 +108,7 @@ impl<S: Sink> Worker<S> {
                 () = drain.cancelled() => return Ok(()),
                 Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
                 () = shared.wake.notified() => {}
-                () = at_tip.cancelled(), if self.told_at.is_none() => self.told_at = Some(Instant::now()),
+                () = at_tip.cancelled(), if self.told_at.is_none() => self.told_at = Some(shared.now()),
                 _ = tick.tick() => {}
             }
             tokio::select! {
@@ -271,10 +271,8 @@ impl<S: Sink> Worker<S> {
     fn is_done(&self, rows: &Rows, still: &Stillness) -> bool {
         let Some(told_at) = self.told_at else { return false };
         let shared = &self.shared;
-        let is_with_another = |lease: &Lease| {
-            let stood = lease.owner.as_ref().and_then(|owner| still.worker(owner));
-            stood.is_some_and(|stood| stood < told_at.elapsed())
-        };
+        let is_with_another =
+            |lease: &Lease| lease.owner.as_ref().is_some_and(|owner| still.worker_moved_after(owner, told_at));
         let is_done = |lease: &Lease| {
             let is_mine = lease.owner.as_ref() == Some(&shared.config.worker_id);
             lease.is_finished() || if is_mine { shared.is_parked(&lease.shard) } else { is_with_another(lease) }

@@ -169,9 +169,10 @@ impl Store {
     }
 }
 
-/// The call with a time limit; boxed, because the SDK's futures are large.
-async fn limited<T>(call: impl Future<Output = T>) -> Result<T, StoreError> {
-    tokio::time::timeout(CALL_LIMIT, Box::pin(call)).await.map_err(|_| StoreError::Timeout { limit: CALL_LIMIT })
+/// The call with a time limit. Boxed at once, because the SDK's futures are large.
+fn limited<F: Future>(call: F) -> impl Future<Output = Result<F::Output, StoreError>> {
+    let call = Box::pin(call);
+    async move { tokio::time::timeout(CALL_LIMIT, call).await.map_err(|_| StoreError::Timeout { limit: CALL_LIMIT }) }
 }
 
 fn written<T, E>(answer: Result<Result<T, SdkError<E, HttpResponse>>, StoreError>) -> Result<Written, StoreError>

@@ -135,11 +135,14 @@ async fn answers_that_are_none_of_an_ingest_endpoint_end_the_run() {
 async fn a_file_that_grows_while_it_is_sent_is_told() {
     let shop = Shop::new(2_000);
     let server = Server::start(shop_endpoint()).await;
-    server.fail_with([Fault::Status(503, Some(1))]);
+    // The lane whose request waits fills up, and the reader with it.
+    let release = Arc::new(tokio::sync::Notify::new());
+    server.fail_with([Fault::Wait(release.clone())]);
     let running = tokio::spawn(run(options(&shop.file(), &server)));
     server.took(1).await;
     let mut file = std::fs::OpenOptions::new().append(true).open(shop.file()).unwrap();
     std::io::Write::write_all(&mut file, b"1,2,3,4,12/1/2011 8:00,6,7,8\r\n").unwrap();
+    release.notify_one();
     let summary = running.await.unwrap().unwrap();
     let error = summary.end.error().unwrap();
     assert!(summary.exit_code() == 1 && error.contains("changed"), "{error}");

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What goes wrong with one request.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Answer(u16, &'static str, &'static str),
     /// No answer for a long time.
     Hang,
+    /// Nothing happens before this is notified.
+    Wait(Arc<Notify>),
 }
 
 /// What the endpoint is like.
@@ -164,6 +166,10 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
         }
         Some(Fault::Answer(status, kind, body)) => answer(status, kind, body.to_owned()),
         Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Wait(notify)) => {
+            notify.notified().await;
+            settle(&shared, &headers, rows, 0)
+        }
     }
 }
 

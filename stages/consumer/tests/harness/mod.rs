@@ -19,6 +19,7 @@ use penstock_consumer::{Clients, ConsumerConfig, ConsumerError, Summary, WorkerI
 use penstock_contract::ShardId;
 use penstock_embedded::{Engines, Limits, Options};
 use penstock_runtime::{Aws, Health, Stop};
+use penstock_stream::aggregate::Aggregator;
 use tokio::task::JoinHandle;
 
 pub(crate) use sink::{Store, TestSink};
@@ -153,6 +154,24 @@ impl World {
         }
     }
 
+    /// Puts one aggregate; says its sequence number.
+    pub(crate) async fn put_aggregate(&self, data: impl IntoIterator<Item = String>) -> String {
+        let mut aggregator = Aggregator::new(1 << 20);
+        for data in data {
+            aggregator.push(&data.clone().into(), None, data.into()).unwrap();
+        }
+        let entry = aggregator.finish().unwrap().entry;
+        let request = self.clients.kinesis.put_record().stream_name(STREAM).partition_key(&*entry.partition_key);
+        let answer = request.data(Blob::new(entry.data.to_vec())).send().await.unwrap();
+        answer.sequence_number().to_owned()
+    }
+
+    /// Writes a lease row as somebody else would.
+    pub(crate) async fn write_lease(&self, attributes: &[(&str, AttributeValue)]) {
+        let item = attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        self.clients.dynamodb.put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
+    }
+
     pub(crate) async fn shards(&self) -> Vec<Shard> {
         self.clients.kinesis.list_shards().stream_name(STREAM).send().await.unwrap().shards().to_vec()
     }
@@ -227,7 +246,11 @@ impl Running {
     }
 
     pub(crate) async fn ended(self) -> Summary {
-        tokio::time::timeout(DEADLINE, self.task).await.expect("the consumer ends").unwrap().unwrap()
+        self.outcome().await.unwrap()
+    }
+
+    pub(crate) async fn outcome(self) -> Result<Summary, ConsumerError> {
+        tokio::time::timeout(DEADLINE, self.task).await.expect("the consumer ends").unwrap()
     }
 
     /// As `kill -9` does.

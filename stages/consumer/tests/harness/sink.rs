@@ -58,6 +58,8 @@ pub(crate) struct Faults {
     pub(crate) pushes: AtomicU32,
     /// So many applications fail, half of them after they had their effect.
     pub(crate) applies: AtomicU32,
+    /// Applying panics.
+    pub(crate) panic: AtomicBool,
     /// Applying takes until this is false.
     pub(crate) hang: AtomicBool,
 }
@@ -172,6 +174,7 @@ impl Batch for TestBatch {
 
     async fn apply(&mut self, range: &Range) -> Result<Applied, SinkError> {
         tokio::task::yield_now().await;
+        assert!(!self.faults.panic.load(Ordering::Relaxed), "it was told to panic");
         while self.faults.hang.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

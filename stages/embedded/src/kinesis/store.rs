@@ -228,6 +228,12 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Records of all logs.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> Result<usize, StoreError> {
+        Ok(self.inner.open_table(RECORDS)?.iter()?.count())
+    }
+
     /// The first counter in `first..next` whose record arrived at `time` or later; `next` when there is none. Counters
     /// have no gaps and arrivals never fall, so this is a binary search.
     pub(super) fn first_arrived_at_or_after(

@@ -2,6 +2,7 @@
 //! keys may be anything. A file is written, fsynced and only then named in the index.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,8 +39,8 @@ impl BlobId {
         ObjectPath::from(format!("{:02x}/{:x}-{:x}", self.number % 256, self.run, self.number))
     }
 
-    fn parse(path: &ObjectPath) -> Option<Self> {
-        let (run, number) = path.filename()?.split_once('-')?;
+    fn parse(name: &str) -> Option<Self> {
+        let (run, number) = name.split_once('-')?;
         Some(Self { run: u64::from_str_radix(run, 16).ok()?, number: u64::from_str_radix(number, 16).ok()? })
     }
 }
@@ -145,20 +146,29 @@ impl Blobs {
             });
         }
     }
+}
 
-    /// Removes files of earlier runs that the index does not name: uploads that a crash cut off.
-    pub(super) async fn sweep(&self, is_named: impl Fn(BlobId) -> bool) -> Result<usize, object_store::Error> {
-        let mut removed = 0;
-        let mut files = self.files.list(None);
-        while let Some(file) = files.try_next().await? {
-            let orphan = BlobId::parse(&file.location).is_some_and(|id| id.run < self.run && !is_named(id));
-            if orphan {
-                self.files.delete(&file.location).await?;
+/// Removes files of earlier runs that the index does not name, finished or not: uploads that a crash cut off. Waits for
+/// the disk.
+pub(super) fn sweep(folder: &Path, run: u64, is_named: impl Fn(BlobId) -> bool) -> io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let part = entry?.path();
+        if !part.is_dir() {
+            continue;
+        }
+        for file in std::fs::read_dir(part)? {
+            let file = file?.path();
+            let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // A file that is being written has a suffix until it is whole.
+            let (name, unfinished) = name.split_once('#').map_or((name, false), |(name, _)| (name, true));
+            if BlobId::parse(name).is_some_and(|id| id.run < run && (unfinished || !is_named(id))) {
+                std::fs::remove_file(&file)?;
                 removed += 1;
             }
         }
-        Ok(removed)
     }
+    Ok(removed)
 }
 
 fn broken_body(error: BoxError) -> S3Error {

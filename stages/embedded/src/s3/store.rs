@@ -1,6 +1,6 @@
 //! Index and files together, off the threads that must not wait for the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use s3s::dto::Timestamp;
 use s3s::{S3Error, s3_error};
 
 use super::S3EngineError;
-use super::blobs::{Blob, Blobs, Pinned, internal};
+use super::blobs::{Blob, Blobs, Pinned, internal, sweep};
 use super::conditions::precondition_failed;
 use super::index::{Index, IndexError, Millis, Object, Written};
 
@@ -32,16 +32,17 @@ impl Store {
             .map_err(|error| S3EngineError::Folder { path: folder.display().to_string(), source: error.into() })??;
         let blobs = Blobs::open(&files, index.run()).map_err(|error| S3EngineError::Files(Box::new(error)))?;
         let store = Self { index: Arc::new(index), blobs: Arc::new(blobs), region: region.into() };
-        store.sweep().await?;
+        store.sweep(files).await?;
         Ok(store)
     }
 
-    async fn sweep(&self) -> Result<(), S3EngineError> {
+    async fn sweep(&self, files: PathBuf) -> Result<(), S3EngineError> {
         let index = Arc::clone(&self.index);
-        let named = tokio::task::spawn_blocking(move || index.named_blobs()).await;
-        let named = named.map_err(|error| S3EngineError::Files(Box::new(error)))??;
-        let removed = self.blobs.sweep(|id| named.contains(&id)).await;
-        let removed = removed.map_err(|error| S3EngineError::Files(Box::new(error)))?;
+        let removed = tokio::task::spawn_blocking(move || {
+            let named = index.named_blobs()?;
+            sweep(&files, index.run(), |id| named.contains(&id)).map_err(|error| S3EngineError::Files(Box::new(error)))
+        });
+        let removed = removed.await.map_err(|error| S3EngineError::Files(Box::new(error)))??;
         if removed > 0 {
             tracing::info!(files = removed, "files of uploads that were cut off are removed");
         }

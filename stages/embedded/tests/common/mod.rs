@@ -132,3 +132,22 @@ where
 {
     error.as_service_error().and_then(|error| error.code()).unwrap_or("no code").to_owned()
 }
+
+/// Sends a request as no SDK would, and gives back status and body.
+pub async fn post(url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> (u16, String) {
+    send("POST", url, headers, body).await
+}
+
+/// Sends a request of any method as no SDK would, and gives back status and body.
+pub async fn send(method: &str, url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> (u16, String) {
+    use http_body_util::{BodyExt as _, Full};
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
+    let mut request = http::Request::builder().method(method).uri(url).body(Full::new(bytes::Bytes::from(body))).unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    let response = client.request(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}

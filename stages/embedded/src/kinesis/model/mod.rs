@@ -10,6 +10,9 @@ pub(super) mod sequence;
 pub(super) mod stream;
 pub(super) mod token;
 
+#[cfg(test)]
+mod tests;
+
 /// Milliseconds since 1970, as the engine's clock reads them.
 pub(super) type Millis = u64;
 

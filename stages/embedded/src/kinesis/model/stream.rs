@@ -5,8 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::consumer::Consumer;
-#[cfg(test)]
-use super::hash::HashKey;
 use super::hash::{HashRange, uniform};
 use super::sequence::SequenceNumber;
 use super::{Millis, Moment};
@@ -256,11 +254,5 @@ impl Stream {
     /// The largest creation stamp of any shard.
     pub(crate) fn last_stamp(&self) -> u64 {
         self.shards.iter().map(|shard| shard.stamp).max().unwrap_or(0)
-    }
-
-    /// The open shard that takes a hash key.
-    #[cfg(test)]
-    pub(crate) fn owner_of(&self, key: HashKey) -> Option<&Shard> {
-        self.open_shards().find(|shard| shard.hashes.contains(key))
     }
 }

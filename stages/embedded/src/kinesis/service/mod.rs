@@ -200,3 +200,17 @@ fn seconds(time: Millis) -> f64 {
 fn millis(seconds: f64) -> Millis {
     (seconds * 1000.0).round().max(0.0) as Millis
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+impl Service {
+    /// One step of the background work; true when there is more.
+    pub(super) async fn maintain(&self) -> Result<bool, ApiError> {
+        self.writer.maintain().await
+    }
+
+    /// Records on disk, of whatever log.
+    pub(super) fn stored_records(&self) -> usize {
+        self.store.read().unwrap().count().unwrap()
+    }
+}

@@ -1,9 +1,12 @@
 //! The DynamoDB engine: `dynoxide` over a SQLite file, served by its own HTTP layer (which has the validation and the
 //! errors) on a private loopback port and on threads of its own, because it waits for the disk on them.
 
+mod backups;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,14 +21,18 @@ use hyper_util::rt::TokioExecutor;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::front::body::{Body, BoxError, full};
+use self::backups::Backups;
+use crate::front::body::{Body, BoxError, Intake, full};
 
 /// Requests that the engine works on at the same time; others wait. SQLite writes one at a time anyway.
 const REQUESTS: usize = 32;
 /// Threads of the engine.
 const THREADS: usize = 2;
-/// How often items whose time to live is over are removed.
-const TTL_SWEEP: Duration = Duration::from_secs(10);
+/// When items whose time to live is over are removed: soon after the start, then from time to time.
+const FIRST_TTL_SWEEP: Duration = Duration::from_secs(1);
+const TTL_SWEEP: Duration = Duration::from_secs(30);
+/// The longest request that is answered here and not handed on.
+const MAX_OWN_BODY: usize = 64 * 1024;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +52,9 @@ pub enum DynamoDbError {
         /// The path, as far as it can be shown.
         path: String,
     },
+    /// What is kept beside the database cannot be read.
+    #[error("cannot read the settings of continuous backups")]
+    Settings(#[source] io::Error),
     /// Its private port or its threads are not to be had.
     #[error("cannot start the engine's server")]
     Serve(#[source] io::Error),
@@ -55,6 +65,9 @@ pub(crate) struct DynamoDb {
     authority: Authority,
     client: Client<HttpConnector, Incoming>,
     room: Semaphore,
+    intake: Intake,
+    database: Database,
+    backups: Arc<Backups>,
     stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
@@ -63,11 +76,13 @@ impl DynamoDb {
     pub(crate) async fn open(folder: &Path) -> Result<Self, DynamoDbError> {
         let path = folder.join("dynamodb.sqlite");
         let database = open_database(&path)?;
+        let backups = Arc::new(Backups::open(folder).map_err(DynamoDbError::Settings)?);
+        let served = database.clone();
         let (stop, stopped) = oneshot::channel();
         let (started, address) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("dynamodb".into())
-            .spawn(move || run(database, started, stopped))
+            .spawn(move || run(served, started, stopped))
             .map_err(DynamoDbError::Serve)?;
         let address = address
             .await
@@ -78,19 +93,43 @@ impl DynamoDb {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(REQUESTS).build(connector);
-        Ok(Self { authority, client, room: Semaphore::new(REQUESTS), stop: Mutex::new(Some((stop, thread))) })
+        Ok(Self {
+            authority,
+            client,
+            room: Semaphore::new(REQUESTS),
+            intake: Intake::new(REQUESTS * MAX_OWN_BODY, MAX_OWN_BODY),
+            database,
+            backups,
+            stop: Mutex::new(Some((stop, thread))),
+        })
     }
 
     /// Answers one request by handing it on.
     pub(crate) async fn handle(&self, operation: &str, request: Request<Incoming>) -> Response<Body> {
         let Ok(_permit) = self.room.acquire().await else { return unavailable("the engine is stopping") };
-        match self.forward(request).await {
+        let answered = if backups::OPERATIONS.contains(&operation) {
+            self.answer(operation, request).await
+        } else {
+            self.forward(request).await
+        };
+        match answered {
             Ok(response) => response,
             Err(error) => {
                 tracing::warn!(operation, error = error.as_ref(), "the DynamoDB engine did not answer");
                 unavailable("the DynamoDB engine did not answer")
             }
         }
+    }
+
+    /// Answers what the library does not know.
+    async fn answer(&self, operation: &str, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let (body, _permit) = self.intake.read(request.into_body()).await?;
+        let (database, backups, operation) = (self.database.clone(), Arc::clone(&self.backups), operation.to_owned());
+        let answered = tokio::task::spawn_blocking(move || backups.answer(&database, &operation, &body)).await?;
+        Ok(match answered {
+            Ok(value) => json_response(StatusCode::OK, &value),
+            Err(refusal) => refuse(StatusCode::BAD_REQUEST, refusal.kind, &refusal.message),
+        })
     }
 
     async fn forward(&self, mut request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
@@ -161,8 +200,10 @@ fn run(database: Database, started: oneshot::Sender<io::Result<SocketAddr>>, sto
 
 /// Removes items whose time to live is over, from time to time.
 async fn sweep(database: Database) {
+    let mut pause = FIRST_TTL_SWEEP;
     loop {
-        tokio::time::sleep(TTL_SWEEP).await;
+        tokio::time::sleep(pause).await;
+        pause = TTL_SWEEP;
         let database = database.clone();
         match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
             Ok(Ok(_)) => {}
@@ -173,10 +214,18 @@ async fn sweep(database: Database) {
 }
 
 fn unavailable(message: &str) -> Response<Body> {
-    let body =
-        serde_json::json!({ "__type": "com.amazonaws.dynamodb.v20120810#InternalServerError", "message": message });
-    let mut response = Response::new(full(body.to_string()));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message)
+}
+
+fn refuse(status: StatusCode, kind: &str, message: &str) -> Response<Body> {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{kind}");
+    json_response(status, &serde_json::json!({ "__type": kind, "message": message }))
+}
+
+fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(full(value.to_string()));
+    *response.status_mut() = status;
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/x-amz-json-1.0"));
+    crate::front::body::add_request_id(&mut response);
     response
 }
