@@ -22,7 +22,7 @@ fn chosen_file(arguments: &[String]) -> anyhow::Result<PathBuf> {
 }
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    eprintln!("building penstock (about ten minutes on two cores the first time)");
+    eprintln!("building penstock (some 600 packages the first time)");
     build()?;
     let folder = paths::root().join(".penstock/demo");
     if folder.exists() {

@@ -80,7 +80,8 @@ async fn what_is_left_of_a_pinned_range_is_applied_and_reading_goes_on() {
         "records": 30,
         "recipe": recipe.unwrap(),
     });
-    let fresh = World { store: harness::Store::default(), ..world };
+    let mut fresh = world;
+    fresh.store = harness::Store::default();
     fresh
         .write_lease(&[
             ("leaseKey", text(&shard)),
