@@ -26,7 +26,8 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     build()?;
     let folder = paths::root().join(".penstock/demo");
     if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("{} of an earlier demo cannot be removed", folder.display()))?;
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("{} of an earlier demo cannot be removed", folder.display()))?;
     }
     let file = chosen_file(arguments)?;
     let data_dir = relative(&folder);

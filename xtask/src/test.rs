@@ -14,7 +14,16 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
 pub(crate) fn lint() -> anyhow::Result<ExitCode> {
     process::run(&mut cargo(["fmt", "--all", "--check"]))?;
     generated::crds(true)?;
-    process::run(&mut cargo(["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    process::run(&mut cargo([
+        "clippy",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
     deny()?;
     Ok(ExitCode::SUCCESS)
 }
@@ -28,7 +37,9 @@ fn deny() -> anyhow::Result<()> {
     if std::env::var_os("CI").is_some() {
         anyhow::bail!("cargo-deny is not installed: cargo install --locked cargo-deny");
     }
-    eprintln!("skipped: licences are not checked, since cargo-deny is not installed (cargo install --locked cargo-deny)");
+    eprintln!(
+        "skipped: licences are not checked, since cargo-deny is not installed (cargo install --locked cargo-deny)"
+    );
     Ok(())
 }
 

@@ -32,7 +32,8 @@ impl Workspace {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
         let dependencies = metadata["packages"].as_array().unwrap().iter().map(|package| {
-            let normal = package["dependencies"].as_array().unwrap().iter().filter(|dependency| dependency["kind"].is_null());
+            let normal =
+                package["dependencies"].as_array().unwrap().iter().filter(|dependency| dependency["kind"].is_null());
             let names = normal.map(|dependency| dependency["name"].as_str().unwrap().to_owned());
             (package["name"].as_str().unwrap().to_owned(), names.collect())
         });
@@ -81,7 +82,9 @@ fn no_stage_links_kubernetes_or_another_stage() {
 #[test]
 fn the_operators_side_links_no_stage() {
     let workspace = Workspace::read();
-    for name in workspace.dependencies.keys().filter(|name| ["penstock-api", "penstock-provision"].contains(&name.as_str())) {
+    for name in
+        workspace.dependencies.keys().filter(|name| ["penstock-api", "penstock-provision"].contains(&name.as_str()))
+    {
         let stages: Vec<_> = STAGES
             .iter()
             .chain(&EVERYTHING_ELSE_THAT_RUNS)

@@ -48,8 +48,12 @@ impl From<LimitsArg> for Limits {
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = Stop::new();
     signals::drain_on_signals(&stop).context("signals cannot be caught")?;
-    let options =
-        Options { data_dir: args.data_dir, limits: args.limits.into(), region: args.region.clone(), listen: args.listen };
+    let options = Options {
+        data_dir: args.data_dir,
+        limits: args.limits.into(),
+        region: args.region.clone(),
+        listen: args.listen,
+    };
     let engines = Engines::start(options).await.context("the engines did not start")?;
     eprintln!("Kinesis, DynamoDB and S3 answer at {}", engines.endpoint_url());
     eprintln!("  export AWS_ENDPOINT_URL={} AWS_REGION={}", engines.endpoint_url(), args.region);

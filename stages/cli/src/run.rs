@@ -100,7 +100,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let counted = stages.finished().await?;
 
     let code = if args.until_drained {
-        let stores = if args.no_read_back { None } else { Some(read_back::read(&plan, &aws, args.total.as_ref()).await?) };
+        let stores =
+            if args.no_read_back { None } else { Some(read_back::read(&plan, &aws, args.total.as_ref()).await?) };
         Report { sent, counted, stores }.print(args.output, args.total.as_ref(), &endpoints)
     } else {
         ExitCode::SUCCESS

@@ -11,7 +11,8 @@ const INTERRUPTED: i32 = 130;
 /// # Errors
 /// When the system does not let signals be caught.
 pub(crate) fn drain_on_signals(stop: &Stop) -> std::io::Result<()> {
-    let mut signals = Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+    let mut signals =
+        Signals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
     let stop = stop.clone();
     tokio::spawn(async move {
         signals.next().await;

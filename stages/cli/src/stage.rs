@@ -64,6 +64,7 @@ fn read(path: &PathBuf) -> anyhow::Result<StageConfig> {
 }
 
 fn host_name() -> anyhow::Result<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").context("the host's name cannot be read: give --worker-id")?;
+    let name =
+        fs::read_to_string("/proc/sys/kernel/hostname").context("the host's name cannot be read: give --worker-id")?;
     Ok(name.trim().to_owned())
 }

@@ -18,7 +18,13 @@ impl Client {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(penstock: &Path, file: &Path, source: &Source, journal: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+    pub fn start(
+        penstock: &Path,
+        file: &Path,
+        source: &Source,
+        journal: &Path,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let log: PathBuf = journal.with_extension("log");
         let log = std::fs::File::options().append(true).create(true).open(log)?;
         let mut command = Command::new(penstock);
@@ -26,8 +32,7 @@ impl Client {
         if let Some(key) = &source.api_key_file {
             command.arg("--api-key-file").arg(key);
         }
-        let child =
-            command.stdout(Stdio::null()).stderr(log).spawn().context("the client cannot be started")?;
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().context("the client cannot be started")?;
         Ok(Self { child })
     }
 

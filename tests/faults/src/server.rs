@@ -121,7 +121,10 @@ impl Server {
         let began = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
-                bail!("the server ended with {status} before it was ready; see {}", options.data_dir.with_extension("log").display());
+                bail!(
+                    "the server ended with {status} before it was ready; see {}",
+                    options.data_dir.with_extension("log").display()
+                );
             }
             if let Ok(text) = fs::read_to_string(&ready_file) {
                 let ready = serde_json::from_str(&text).context("the ready file cannot be read")?;
@@ -156,7 +159,8 @@ impl Server {
     /// # Errors
     /// When it does not end in time.
     pub fn drain(mut self, within: Duration) -> anyhow::Result<ExitStatus> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the process id is out of range")?;
+        let pid =
+            i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).context("the process id is out of range")?;
         kill_process(pid, Signal::TERM)?;
         let began = Instant::now();
         while began.elapsed() < within {

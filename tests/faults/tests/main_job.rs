@@ -32,8 +32,12 @@ impl Setting {
     }
 
     fn drain(&self) {
-        let status =
-            self.options.command().args(["--until-drained", "--no-read-back"]).stdout(std::process::Stdio::null()).status();
+        let status = self
+            .options
+            .command()
+            .args(["--until-drained", "--no-read-back"])
+            .stdout(std::process::Stdio::null())
+            .status();
         assert!(status.unwrap().success());
     }
 

@@ -201,7 +201,9 @@ fn grouped_decimal(text: &str) -> String {
 
 fn print_where_to_look(endpoints: &Endpoints, stores: &[StoreCount]) {
     let Some(url) = endpoints.aws() else { return };
-    eprintln!("\nLook at it yourself: start it again without --until-drained (or `penstock local-aws` on its folder), then");
+    eprintln!(
+        "\nLook at it yourself: start it again without --until-drained (or `penstock local-aws` on its folder), then"
+    );
     eprintln!("  export AWS_ENDPOINT_URL={url} AWS_REGION={}", endpoints.region());
     eprintln!("  export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local");
     for store in stores.iter().filter(|store| store.records > 0) {

@@ -54,7 +54,11 @@ impl Stages {
         for config in plan.stages.iter().rev() {
             let around = Surroundings {
                 aws: aws.clone(),
-                stop: if matches!(config.kind, StageKind::Http(_)) { stages.sources_stop.clone() } else { stop.clone() },
+                stop: if matches!(config.kind, StageKind::Http(_)) {
+                    stages.sources_stop.clone()
+                } else {
+                    stop.clone()
+                },
                 health: Health::new(),
             };
             stages.start_one(args, config, around, &metrics).await?;
@@ -186,5 +190,8 @@ fn nth_port(first: u16, index: usize) -> anyhow::Result<u16> {
     if first == 0 {
         return Ok(0);
     }
-    u16::try_from(index).ok().and_then(|index| first.checked_add(index)).context("there are not enough ports above the first")
+    u16::try_from(index)
+        .ok()
+        .and_then(|index| first.checked_add(index))
+        .context("there are not enough ports above the first")
 }

@@ -142,7 +142,8 @@ pub async fn post(url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) ->
 pub async fn send(method: &str, url: &str, headers: &[(&'static str, &str)], body: Vec<u8>) -> (u16, String) {
     use http_body_util::{BodyExt as _, Full};
     let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http();
-    let mut request = http::Request::builder().method(method).uri(url).body(Full::new(bytes::Bytes::from(body))).unwrap();
+    let mut request =
+        http::Request::builder().method(method).uri(url).body(Full::new(bytes::Bytes::from(body))).unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }

@@ -130,7 +130,8 @@ fn send_under_fire(
 
 /// Lets a server run until everything in its stream is stored.
 fn drained(options: &ServerOptions) -> anyhow::Result<()> {
-    let status = options.command().args(["--until-drained", "--no-read-back"]).stdout(std::process::Stdio::null()).status()?;
+    let status =
+        options.command().args(["--until-drained", "--no-read-back"]).stdout(std::process::Stdio::null()).status()?;
     if !status.success() {
         bail!("the server that was to drain ended with {status}");
     }
