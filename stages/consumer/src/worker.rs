@@ -59,7 +59,7 @@ struct Worker<S: Sink> {
     running: BTreeMap<ShardId, Signals>,
     tasks: JoinSet<(ShardId, Outcome)>,
     synced: Option<Instant>,
-    /// When ending at the tip was asked for.
+    /// The end of the first look at the table after ending at the tip was asked for.
     told_at: Option<Moment>,
     /// Leases that were complained about already.
     unusable: BTreeSet<ShardId>,
@@ -108,7 +108,7 @@ impl<S: Sink> Worker<S> {
                 () = drain.cancelled() => return Ok(()),
                 Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
                 () = shared.wake.notified() => {}
-                () = at_tip.cancelled(), if self.told_at.is_none() => self.told_at = Some(shared.now()),
+                () = at_tip.cancelled(), if self.told_at.is_none() => {}
                 _ = tick.tick() => {}
             }
             tokio::select! {
@@ -175,9 +175,15 @@ impl<S: Sink> Worker<S> {
     }
 
     async fn look(&mut self) -> Result<(Rows, Stillness), LeaseTableError> {
+        let told = self.shared.stop.at_tip.is_cancelled();
         let began = self.shared.now();
         let rows = self.shared.table.rows().await?;
-        let still = self.observer.observe(&rows, began, self.shared.now());
+        let ended = self.shared.now();
+        if told {
+            // Not earlier: this look may show a heartbeat that moved before, by a worker that has stopped since.
+            self.told_at.get_or_insert(ended);
+        }
+        let still = self.observer.observe(&rows, began, ended);
         Ok((rows, still))
     }
 

@@ -23,23 +23,21 @@ pub fn root() -> PathBuf {
     manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
 }
 
-/// The `penstock` command, built in the profile that this crate was built in.
+/// The `penstock` command: what `PENSTOCK_BIN` names, else the one that was built beside this program.
+/// `cargo test --workspace` and `cargo xtask` build it first.
 ///
 /// # Errors
-/// When it cannot be built.
+/// When there is none.
 pub fn penstock() -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let release = !cfg!(debug_assertions);
-    let mut build = Command::new(cargo);
-    build.args(["build", "--locked", "--quiet", "--package", "penstock"]).current_dir(root());
-    if release {
-        build.arg("--release");
+    if let Some(named) = std::env::var_os("PENSTOCK_BIN") {
+        return Ok(named.into());
     }
-    if !build.status().context("cargo cannot be started")?.success() {
-        bail!("penstock cannot be built");
+    let this = std::env::current_exe().context("this program does not know where it is")?;
+    let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("penstock")).find(|path| path.is_file());
+    match beside {
+        Some(path) => Ok(path),
+        None => bail!("there is no penstock beside {}: cargo build --workspace, in the same profile", this.display()),
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join(if release { "release" } else { "debug" }).join("penstock"))
 }
 
 /// Generates shop data.

@@ -49,6 +49,21 @@ pub(crate) struct Fates {
     pub(crate) retry_doubtful: u64,
 }
 
+impl Fates {
+    /// The same for rows of a batch, when the request held those `rows` of it: an answer counts from 0 in each
+    /// request, and a request may hold only a part of a batch.
+    pub(crate) fn of(self, rows: &[usize]) -> Self {
+        let in_batch = |row: usize| rows[row];
+        let refused = self.refused.into_iter().map(|refused| RefusedRow { row: in_batch(refused.row), ..refused });
+        Self {
+            accepted: self.accepted.into_iter().map(in_batch).collect(),
+            refused: refused.collect(),
+            retry: self.retry.into_iter().map(in_batch).collect(),
+            ..self
+        }
+    }
+}
+
 /// A row that the endpoint will never take.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RefusedRow {

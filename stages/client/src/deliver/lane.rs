@@ -88,7 +88,7 @@ impl Delivery<'_> {
             part.again |= reached;
             match reply {
                 Reply::Answered(fates) => {
-                    if let Some(rest) = self.settle(fates).await? {
+                    if let Some(rest) = self.settle(fates.of(&part.rows)).await? {
                         parts.push_front(rest);
                     }
                 }
