@@ -9,7 +9,7 @@ use crate::process::{cargo, run};
 ///
 /// It runs as a test of the crate that has the types, so that this command need not be built with them.
 pub(crate) fn crds(check: bool) -> anyhow::Result<ExitCode> {
-    let mut test = cargo(["test", "--release", "--locked", "--quiet", "--package", "penstock-api"]);
+    let mut test = cargo(["test", "--release", "--locked", "--quiet", "--workspace"]);
     test.args(["--test", "generated"]).current_dir(paths::root());
     if !check {
         test.env("PENSTOCK_WRITE_GENERATED", "1");
