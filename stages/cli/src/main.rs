@@ -4,6 +4,7 @@
 //! it prints stands here; what is done stands in the crates that it calls.
 
 mod local_aws;
+mod open_files;
 mod render;
 mod run;
 mod sample;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         Logs::Json => LogFormat::Json,
     };
     init_logs(format, "warn,penstock=info");
+    open_files::allow_as_many_as_possible();
     match execute(cli.command) {
         Ok(code) => code,
         Err(error) => {

@@ -9,6 +9,7 @@ use crate::metrics::ShardMetrics;
 use crate::pin::Pin;
 use crate::pinned_read::ReadFailed;
 use crate::range::Closed;
+use crate::refill::Refilled;
 use crate::settle::{Settled, settle};
 use crate::shared::Shared;
 use crate::tenure::{LeaseLost, Tenure};
@@ -40,7 +41,7 @@ pub(crate) async fn commit_ranges<S: Sink>(
     let (table, troubles) = (&shared.table, &shared.troubles);
     let mut pinned: Option<Closed<S::Batch>> = None;
     loop {
-        let mut range = match pinned.take() {
+        let Closed { batch, letters, pin, _room } = match pinned.take() {
             Some(range) => range,
             None => {
                 let Some(range) = closed.recv().await else { return Ok(tenure) };
@@ -48,11 +49,11 @@ pub(crate) async fn commit_ranges<S: Sink>(
                 range
             }
         };
-        let letters = std::mem::take(&mut range.letters);
-        let settled = settle(&shared, tenure.shard(), &range.pin, &mut range.batch, letters).await?;
+        let filled = Refilled { batch, letters, found: pin.records };
+        let settled = settle(&shared, tenure.shard(), &pin, filled).await?;
         pinned = closed.try_recv().ok();
-        tenure.commit(table, troubles, &range.pin, pinned.as_ref().map(|next| &next.pin)).await?;
-        note(&shared, &metrics, tenure.shard(), &range.pin, settled);
+        tenure.commit(table, troubles, &pin, pinned.as_ref().map(|next| &next.pin)).await?;
+        note(&shared, &metrics, tenure.shard(), &pin, settled);
     }
 }
 

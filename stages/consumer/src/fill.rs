@@ -185,12 +185,10 @@ impl<S: Sink> Filler<S> {
         if let Some(start) = &self.start_exclusive {
             records.retain(|record| record.position > *start);
         }
-        if records.is_empty() {
-            return Ok(true);
-        }
+        let Some(first) = records.first() else { return Ok(true) };
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => match self.open().await {
+            None => match self.open(&first.position).await {
                 Some(open) => open,
                 None => return Ok(false),
             },
@@ -206,8 +204,8 @@ impl<S: Sink> Filler<S> {
         Ok(true)
     }
 
-    /// Opens a range as soon as there is room for one; `None` when told to finish meanwhile.
-    async fn open(&mut self) -> Option<Open<S::Batch>> {
+    /// Opens a range that begins with a record, as soon as there is room for one; `None` when told to finish meanwhile.
+    async fn open(&mut self, first: &Position) -> Option<Open<S::Batch>> {
         let room = tokio::select! {
             biased;
             () = self.finish.cancelled() => return None,
@@ -215,7 +213,7 @@ impl<S: Sink> Filler<S> {
             room = Arc::clone(&self.rooms).acquire_owned() => room.ok()?,
         };
         let deadline = Instant::now() + self.shared.sink.max_age().min(MAX_AGE);
-        Some(Open::new(self.shared.sink.open(&self.shard), deadline, room))
+        Some(Open::new(self.shared.sink.open(&self.shard, first), deadline, room))
     }
 
     /// Closes the open range, if there is one, and hands it on.

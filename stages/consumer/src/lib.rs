@@ -31,6 +31,7 @@ mod pinned_read;
 mod protocol_tests;
 mod range;
 mod reader;
+mod refill;
 mod replay;
 mod row;
 mod settle;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use penstock_contract::{Applied, Batch, Position, Rejection, ShardId, Sink, SinkError};
+use penstock_contract::{Applied, Batch, Position, Range, Rejection, ShardId, Sink, SinkError};
+use penstock_runtime::Backoff;
 
 use crate::dead_letters::Letters;
 use crate::pin::Pin;
 use crate::pinned_read::{PinnedRead, ReadFailed};
+use crate::refill::{Refilled, refill};
 use crate::shared::Shared;
 use crate::trouble::Concern;
 
@@ -24,10 +26,24 @@ pub(crate) async fn settle<S: Sink>(
     shared: &Arc<Shared<S>>,
     shard: &ShardId,
     pin: &Pin,
-    batch: &mut S::Batch,
-    letters: Letters,
+    mut filled: Refilled<S::Batch>,
 ) -> Result<Settled, ReadFailed> {
-    let applied = apply(shared, shard, pin, batch).await;
+    let range = pin.range(shard);
+    let mut backoff = Concern::Sink.backoff();
+    let (applied, letters) = loop {
+        if filled.found == 0 {
+            // All of it is deleted from the stream: there is nothing that could be applied.
+            return Ok(Settled { applied: 0, dead_lettered: 0 });
+        }
+        match apply(shared, shard, &range, &mut filled.batch, &mut backoff).await {
+            Ok(applied) => break (applied, filled.letters),
+            Err(Spoiled) => {
+                // First the memory of the spoiled batch, then that of the next.
+                drop(filled);
+                filled = refill(shared, shard, pin).await?;
+            }
+        }
+    };
     let letters = letters.merge(refused(shared, shard, pin, applied.rejected).await?);
     if !letters.is_empty() {
         shared.letters.write(&pin.range(shard), &letters, &shared.troubles).await;
@@ -38,22 +54,33 @@ pub(crate) async fn settle<S: Sink>(
     Ok(Settled { applied: applied.records, dead_lettered: letters.len() })
 }
 
-async fn apply<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId, pin: &Pin, batch: &mut S::Batch) -> Applied {
-    let range = pin.range(shard);
-    let mut backoff = Concern::Sink.backoff();
+/// The batch is of no use any more.
+struct Spoiled;
+
+/// Applies a batch until that succeeds or the batch is spoiled.
+async fn apply<S: Sink>(
+    shared: &Arc<Shared<S>>,
+    shard: &ShardId,
+    range: &Range,
+    batch: &mut S::Batch,
+    backoff: &mut Backoff,
+) -> Result<Applied, Spoiled> {
     loop {
-        match batch.apply(&range).await {
+        let error = match batch.apply(range).await {
             Ok(applied) => {
                 shared.troubles.over(Concern::Sink, shard.as_str());
-                return applied;
+                return Ok(applied);
             }
-            Err(error) => {
-                let wait = backoff.next_wait();
-                shared.troubles.note(Concern::Sink, shard.as_str(), &error, wait);
-                if let SinkError::Fatal { reason, .. } = &error {
-                    tracing::error!(%shard, %range.end_inclusive, reason, %error, "a range waits for somebody to act");
-                }
-                tokio::time::sleep(wait).await;
+            Err(error) => error,
+        };
+        let wait = backoff.next_wait();
+        shared.troubles.note(Concern::Sink, shard.as_str(), &error, wait);
+        tokio::time::sleep(wait).await;
+        match &error {
+            SinkError::Service { .. } => {}
+            SinkError::Spoiled { .. } => return Err(Spoiled),
+            SinkError::Fatal { reason, .. } => {
+                tracing::error!(%shard, %range.end_inclusive, reason, %error, "a range waits for somebody to act");
             }
         }
     }

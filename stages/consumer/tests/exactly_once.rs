@@ -81,6 +81,19 @@ async fn pushes_and_applications_that_fail_are_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_is_spoiled_is_dropped_and_its_range_is_read_again() {
+    let world = World::start(2).await;
+    world.put(0..400).await;
+    let sink = world.sink();
+    sink.faults.spoils.store(3, Ordering::Relaxed);
+    let faults = std::sync::Arc::clone(&sink.faults);
+    world.run_to_tip("w", sink).await;
+    assert_exactly_once(&world.store, ok(0..400));
+    assert_eq!(faults.spoils.load(Ordering::Relaxed), 0);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_share_the_shards_and_one_takes_over_from_the_other() {
     let world = World::start(4).await;
     world.put(0..400).await;

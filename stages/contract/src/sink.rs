@@ -33,8 +33,11 @@ pub trait Sink: Send + Sync + Sized + 'static {
     /// [`SinkError::Fatal`] when the recipe cannot be read.
     fn with_recipe(&self, recipe: &Recipe) -> Result<Self, SinkError>;
 
-    /// Starts a range of the shard. Does no I/O.
-    fn open(&self, shard: &ShardId) -> Self::Batch;
+    /// Starts the range of the shard that begins with the record at `first`. Does no I/O.
+    ///
+    /// When the range is applied again after the stream has deleted that record, the first record that is
+    /// pushed comes later than `first`.
+    fn open(&self, shard: &ShardId, first: &Position) -> Self::Batch;
 
     /// A range that has been open for so long is closed, even when the sink would take more.
     fn max_age(&self) -> Duration;
@@ -51,7 +54,8 @@ pub trait Batch: Send + 'static {
     /// Makes the effect of the range. The range is pinned when this is called.
     ///
     /// # Errors
-    /// The consumer waits and calls it again, for as long as it owns the lease.
+    /// The consumer waits and calls it again, for as long as it owns the lease. After [`SinkError::Spoiled`] it
+    /// drops the batch and pushes the range into another.
     fn apply(&mut self, range: &Range) -> impl Future<Output = Result<Applied, SinkError>> + Send;
 }
 
@@ -88,6 +92,16 @@ pub enum SinkError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// This batch cannot be applied any more, and another one with the same records can.
+    #[error("{doing} did not succeed: {message}; the range is read again")]
+    Spoiled {
+        /// A stable code, `lower_snake_case`; used as metric label.
+        reason: &'static str,
+        /// What was being done to what.
+        doing: String,
+        /// What became of the batch.
+        message: String,
+    },
     /// Trying again does not help: somebody has to change something.
     #[error("{doing} cannot succeed: {message}")]
     Fatal {
@@ -105,7 +119,7 @@ impl SinkError {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Service { reason, .. } | Self::Fatal { reason, .. } => reason,
+            Self::Service { reason, .. } | Self::Spoiled { reason, .. } | Self::Fatal { reason, .. } => reason,
         }
     }
 }

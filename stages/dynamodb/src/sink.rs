@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use penstock_api::plan::{PipelineRef, SinkStage};
-use penstock_contract::{Applied, Batch, Pushed, Range, Recipe, Record, ShardId, Sink, SinkError};
+use penstock_contract::{Applied, Batch, Position, Pushed, Range, Recipe, Record, ShardId, Sink, SinkError};
 use tokio::sync::Semaphore;
 
 use crate::apply::{self, MAX_CALLS, Progress, Service};
@@ -74,7 +74,7 @@ impl Sink for DynamoDbSink {
         Ok(Self { config, meters, ..self.clone() })
     }
 
-    fn open(&self, shard: &ShardId) -> DynamoDbBatch {
+    fn open(&self, shard: &ShardId, _first: &Position) -> DynamoDbBatch {
         DynamoDbBatch { sink: self.clone(), shard: shard.clone(), writes: Writes::new(&self.config), progress: None }
     }
 
@@ -96,10 +96,10 @@ pub struct DynamoDbBatch {
 impl Batch for DynamoDbBatch {
     async fn push(&mut self, records: &[Record]) -> Result<Pushed, SinkError> {
         if self.progress.is_some() {
-            return Err(SinkError::Fatal {
+            return Err(SinkError::Spoiled {
                 reason: "batch_closed",
                 doing: "taking records into a range".to_owned(),
-                message: "the range is being applied already; open another batch".to_owned(),
+                message: "the range is being applied already".to_owned(),
             });
         }
         let mut pushed = Pushed::default();

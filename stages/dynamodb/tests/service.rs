@@ -47,7 +47,7 @@ async fn items_that_are_never_processed_are_the_services_fault_and_what_was_done
     let server = server().await;
     let sink = server.sink(&stage(own()));
     let records = rows(60);
-    let mut batch = sink.open(&ShardId::new("s"));
+    let mut batch = sink.open(&ShardId::new("s"), &records[0].position);
     batch.push(&records).await.unwrap();
     server.behave(|call, _| if call < 2 { Act::Forward } else { Act::Unprocess(0) });
     let failed = batch.apply(&range("s", &records)).await.unwrap_err();
@@ -184,7 +184,7 @@ async fn a_batch_takes_nothing_more_once_it_is_being_applied() {
     let server = server().await;
     let sink = server.sink(&stage(own()));
     let records = rows(2);
-    let mut batch = sink.open(&ShardId::new("s"));
+    let mut batch = sink.open(&ShardId::new("s"), &records[0].position);
     batch.push(&records).await.unwrap();
     batch.apply(&range("s", &records)).await.unwrap();
     assert_eq!(batch.push(&records).await.unwrap_err().reason(), "batch_closed");

@@ -27,6 +27,8 @@ const MAX_FAILURES: usize = 8;
 pub struct ObjectBatch {
     plan: Arc<Plan>,
     shard: ShardId,
+    /// The range's first record, which may be gone from the stream when the range is applied again.
+    first: Position,
     rotate_bytes: u64,
     begun: Option<Begun>,
     objects: Vec<Object>,
@@ -49,10 +51,11 @@ struct Begun {
 }
 
 impl ObjectBatch {
-    pub(crate) fn new(plan: Arc<Plan>, shard: ShardId, rotate_bytes: u64) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, shard: ShardId, first: Position, rotate_bytes: u64) -> Self {
         Self {
             plan,
             shard,
+            first,
             rotate_bytes,
             begun: None,
             objects: Vec::new(),
@@ -71,8 +74,8 @@ impl ObjectBatch {
             return;
         }
         self.begun = Some(Begun {
-            stamp: self.plan.stamp(&self.shard, first),
-            file_name: self.plan.file_name(&self.shard, first),
+            stamp: self.plan.stamp(&self.shard, &self.first, *first > self.first),
+            file_name: self.plan.file_name(&self.shard, &self.first),
             last: last.clone(),
             _entered: self.plan.around.budget.enter(),
         });
@@ -150,7 +153,11 @@ impl ObjectBatch {
             message: message.to_owned(),
         };
         if !self.whole {
-            return Err(fatal("incomplete_batch", "a push did not end well; the range has to be read again"));
+            return Err(SinkError::Spoiled {
+                reason: "incomplete_batch",
+                doing: format!("applying a range of {}", self.shard),
+                message: "a push did not end well".to_owned(),
+            });
         }
         let inside = range.shard == self.shard && range.contains(&begun.stamp.first) && range.contains(&begun.last);
         if !inside {
@@ -185,10 +192,13 @@ async fn store_all(
     most_telling(failures).map_or(Ok(()), Err)
 }
 
-/// The failure to report: one that waiting does not cure, where there is one.
-fn most_telling(mut failures: Vec<SinkError>) -> Option<SinkError> {
-    let fatal = failures.iter().position(|failure| matches!(failure, SinkError::Fatal { .. }));
-    (!failures.is_empty()).then(|| failures.swap_remove(fatal.unwrap_or(0)))
+/// The failure to report: one that needs somebody's hand, else one that a new batch cures, else any.
+fn most_telling(failures: Vec<SinkError>) -> Option<SinkError> {
+    failures.into_iter().min_by_key(|failure| match failure {
+        SinkError::Fatal { .. } => 0,
+        SinkError::Spoiled { .. } => 1,
+        SinkError::Service { .. } => 2,
+    })
 }
 
 impl Batch for ObjectBatch {
@@ -203,8 +213,6 @@ impl Batch for ObjectBatch {
         Ok(Pushed { full: self.is_full(), rejected })
     }
 
-    /// A `Fatal` failure with the reason `upload_lost` or `incomplete_batch` is mended by dropping the batch and
-    /// reading the range again; others need somebody's hand.
     async fn apply(&mut self, range: &Range) -> Result<Applied, SinkError> {
         let Some(begun) = &self.begun else { return Ok(Applied::default()) };
         self.check(begun, range)?;

@@ -238,11 +238,10 @@ impl Object {
     }
 
     fn lost(&self, around: &Surroundings) -> SinkError {
-        SinkError::Fatal {
+        SinkError::Spoiled {
             reason: UPLOAD_LOST,
             doing: self.writing(around),
-            message: "its uploaded parts are gone; a lifecycle rule or somebody else may have aborted the upload. \
-                      The range has to be read again from its start"
+            message: "its uploaded parts are gone; a lifecycle rule or somebody else may have aborted the upload"
                 .to_owned(),
         }
     }

@@ -132,8 +132,8 @@ impl Sink for RawStorageSink {
         Ok(Self { plan: Arc::new(plan), ..self.clone() })
     }
 
-    fn open(&self, shard: &ShardId) -> ObjectBatch {
-        ObjectBatch::new(Arc::clone(&self.plan), shard.clone(), self.rotate_bytes)
+    fn open(&self, shard: &ShardId, first: &Position) -> ObjectBatch {
+        ObjectBatch::new(Arc::clone(&self.plan), shard.clone(), first.clone(), self.rotate_bytes)
     }
 
     fn max_age(&self) -> Duration {
@@ -156,8 +156,8 @@ impl Plan {
         })
     }
 
-    pub(crate) fn stamp(&self, shard: &ShardId, first: &Position) -> Stamp {
-        Stamp { recipe: self.fingerprint.clone(), shard: shard.clone(), first: first.clone() }
+    pub(crate) fn stamp(&self, shard: &ShardId, first: &Position, trimmed: bool) -> Stamp {
+        Stamp { recipe: self.fingerprint.clone(), shard: shard.clone(), first: first.clone(), trimmed }
     }
 
     pub(crate) fn file_name(&self, shard: &ShardId, first: &Position) -> String {

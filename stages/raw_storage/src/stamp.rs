@@ -22,6 +22,8 @@ pub(crate) struct Stamp {
     pub(crate) shard: ShardId,
     /// The first record of the range.
     pub(crate) first: Position,
+    /// The stream has deleted the first records of the range: an earlier owner may have stored more.
+    pub(crate) trimmed: bool,
 }
 
 /// What is known of an object once its range has ended.
@@ -67,7 +69,8 @@ impl FullStamp {
     /// What tells an object apart from this one; `None` when it is this one.
     ///
     /// An object that grew as a multipart upload does not name its end. There the size decides, unless another
-    /// writer compressed it.
+    /// writer compressed it. Where the stream has deleted the range's first records, an object of the range that
+    /// an earlier owner stored holds more than can be read again, and is left as it is.
     pub(crate) fn difference(&self, found: &Found) -> Option<String> {
         let has = |key: &str| found.metadata.get(key).map(String::as_str);
         let expected = self.metadata();
@@ -76,6 +79,9 @@ impl FullStamp {
             if wanted != there {
                 return Some(describe(key, there, wanted));
             }
+        }
+        if self.stamp.trimmed && has(RANGE_KEY).is_none_or(|there| *there == interval(&self.range)) {
+            return None;
         }
         for key in [RANGE_KEY, RECORDS_KEY] {
             let (wanted, there) = (expected.get(key).map(String::as_str), has(key));
@@ -119,7 +125,7 @@ mod tests {
     fn stamp(end: &str, records: u64, size: u64) -> FullStamp {
         let shard = ShardId::new("shard-1");
         FullStamp {
-            stamp: Stamp { recipe: "r".to_owned(), shard: shard.clone(), first: at("5") },
+            stamp: Stamp { recipe: "r".to_owned(), shard: shard.clone(), first: at("5"), trimmed: false },
             range: Range { shard, start_exclusive: Some(at("4")), end_inclusive: at(end) },
             records,
             size,
@@ -146,6 +152,17 @@ mod tests {
         }
         let grown = ours.difference(&found(ours.stamp.metadata(), 99)).unwrap();
         assert!(grown.contains("99 bytes"), "{grown}");
+    }
+
+    #[test]
+    fn an_object_of_the_whole_range_is_recognised_when_the_stream_has_less_of_it() {
+        let whole = stamp("9", 3, 100);
+        let mut rest = stamp("9", 2, 70);
+        rest.stamp.trimmed = true;
+        assert_eq!(rest.difference(&found(whole.metadata(), 100)), None);
+        assert_eq!(rest.difference(&found(whole.stamp.metadata(), 100)), None, "as a multipart upload");
+        let other = rest.difference(&found(stamp("8", 3, 100).metadata(), 100)).unwrap();
+        assert!(other.contains("penstock-range"), "{other}");
     }
 
     #[test]

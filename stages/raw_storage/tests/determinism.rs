@@ -19,7 +19,7 @@ fn objects(records: &[Record], slices: &[usize], compression: Compression) -> BT
         // Some applications see less memory than others.
         let budget = 1 << (16 + slices.len() % 8);
         let sink = setup("{$arrival:%Y/%m/%d/%H}/{Country}/", compression).budget(budget).sink(s3.client());
-        let mut batch = sink.open(&shard());
+        let mut batch = sink.open(&shard(), &records[0].position);
         let mut left = records;
         let mut sizes = slices.iter().cycle();
         while !left.is_empty() {
@@ -74,7 +74,7 @@ async fn keys_of_different_ranges_never_collide() {
             let shard = penstock_contract::ShardId::new(shard);
             for first in [0, 10, 20] {
                 let records = support::shop_records(first..first + 10, 1);
-                let mut batch = sink.open(&shard);
+                let mut batch = sink.open(&shard, &records[0].position);
                 batch.push(&records).await.unwrap();
                 let range = penstock_contract::Range { shard: shard.clone(), ..range(&records) };
                 batch.apply(&range).await.unwrap();

@@ -6,7 +6,7 @@ mod support;
 use penstock_api::spec::Compression;
 use penstock_contract::{Batch as _, Record, Sink as _};
 use support::s3::{MemoryS3, Op};
-use support::{range, setup, shard, shop_records};
+use support::{position, range, setup, shard, shop_records};
 
 const MIB: usize = 1 << 20;
 
@@ -20,7 +20,7 @@ async fn a_range_of_100_mib_becomes_one_object_within_the_budget() {
         let s3 = MemoryS3::default();
         let setup = setup("raw/", compression).rotate_bytes(100 << 20);
         let sink = setup.sink(s3.client());
-        let mut batch = sink.open(&shard());
+        let mut batch = sink.open(&shard(), &position(0));
         let (mut total, mut next) = (0, 0);
         // Made as they are pushed: the test should not hold more than the sink may.
         loop {
@@ -52,7 +52,7 @@ async fn five_hundred_objects_of_one_range_stay_within_the_budget() {
     let mut ranges = 0;
     while next < 60_000 {
         let begin = next;
-        let mut batch = sink.open(&shard());
+        let mut batch = sink.open(&shard(), &position(begin));
         loop {
             let records = shop_records(next..next + 100, 500);
             next += 100;
@@ -74,7 +74,7 @@ async fn five_hundred_objects_of_one_range_stay_within_the_budget() {
 #[tokio::test]
 async fn a_key_of_too_many_values_closes_the_range() {
     let sink = setup("raw/{n}/", Compression::None).sink(MemoryS3::default().client());
-    let mut batch = sink.open(&shard());
+    let mut batch = sink.open(&shard(), &position(0));
     assert!(!batch.push(&shop_records(0..999, 1)).await.unwrap().full);
     assert!(batch.push(&shop_records(999..1000, 1)).await.unwrap().full);
 }
@@ -82,7 +82,7 @@ async fn a_key_of_too_many_values_closes_the_range() {
 #[tokio::test]
 async fn an_object_is_closed_at_its_rotation_size() {
     let sink = setup("raw/{Country}/", Compression::Zstd).rotate_bytes(10_000).sink(MemoryS3::default().client());
-    let mut batch = sink.open(&shard());
+    let mut batch = sink.open(&shard(), &position(0));
     let mut pushed = Vec::new();
     loop {
         let records = shop_records(pushed.len() as u64..pushed.len() as u64 + 1, 1);
@@ -99,7 +99,7 @@ async fn an_object_is_closed_at_its_rotation_size() {
 async fn shards_share_the_budget_and_the_large_ones_close_first() {
     let setup = setup("raw/", Compression::None).budget(4 * MIB);
     let sink = setup.sink(MemoryS3::default().client());
-    let (mut large, mut small) = (sink.open(&shard()), sink.open(&shard()));
+    let (mut large, mut small) = (sink.open(&shard(), &position(0)), sink.open(&shard(), &position(0)));
     small.push(&shop_records(0..1000, 1)).await.unwrap();
     let mut next = 0;
     while !large.push(&shop_records(next..next + 100, 1)).await.unwrap().full {

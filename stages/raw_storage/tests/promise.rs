@@ -104,7 +104,7 @@ async fn answers_that_are_lost_after_the_effect_do_no_harm() {
         'range: loop {
             tries += 1;
             assert!(tries < 100, "no progress");
-            let mut batch = sink.open(&support::shard());
+            let mut batch = sink.open(&support::shard(), &records[0].position);
             for chunk in records.chunks(10) {
                 if batch.push(chunk).await.is_err() {
                     continue 'range;
@@ -117,7 +117,7 @@ async fn answers_that_are_lost_after_the_effect_do_no_harm() {
                         break 'range;
                     }
                     Err(SinkError::Service { .. }) => {}
-                    Err(fatal) => panic!("seed {seed}: {fatal}"),
+                    Err(failure) => panic!("seed {seed}: {failure}"),
                 }
             }
         }
@@ -144,7 +144,7 @@ async fn a_part_that_did_not_arrive_is_sent_again() {
     let s3 = MemoryS3::default();
     let sink = setup("raw/", Compression::None).sink(s3.client());
     let records = large_records(13);
-    let mut batch = sink.open(&support::shard());
+    let mut batch = sink.open(&support::shard(), &records[0].position);
     for record in &records[..12] {
         batch.push(std::slice::from_ref(record)).await.unwrap();
     }
@@ -167,7 +167,7 @@ async fn an_upload_that_was_aborted_by_others_is_reported_and_read_again() {
     s3.see(|state| state.uploads.clear());
     for _ in 0..2 {
         let failure = batch.apply(&range(&records)).await.unwrap_err();
-        assert!(matches!(failure, SinkError::Fatal { reason: "upload_lost", .. }), "{failure}");
+        assert!(matches!(failure, SinkError::Spoiled { reason: "upload_lost", .. }), "{failure}");
     }
     drop(batch);
     pushed(&sink, &records).await.apply(&range(&records)).await.unwrap();
@@ -189,10 +189,37 @@ async fn a_batch_whose_push_was_dropped_is_not_applied() {
     let s3 = MemoryS3::default();
     let sink = setup("raw/", Compression::None).sink(s3.client());
     let records = large_records(13);
-    let mut batch = sink.open(&support::shard());
+    let mut batch = sink.open(&support::shard(), &records[0].position);
     assert!(cut(batch.push(&records), 2).await.is_none());
     let failure = batch.apply(&range(&records)).await.unwrap_err();
-    assert_eq!(failure.reason(), "incomplete_batch");
+    assert!(matches!(failure, SinkError::Spoiled { reason: "incomplete_batch", .. }), "{failure}");
+}
+
+#[tokio::test]
+async fn what_the_stream_deleted_meanwhile_stays_in_the_object_that_had_it() {
+    for records in [shop_records(0..40, 1), large_records(13)] {
+        let s3 = MemoryS3::default();
+        let sink = setup("raw/", Compression::None).sink(s3.client());
+        pushed(&sink, &records).await.apply(&range(&records)).await.unwrap();
+        let mut again = sink.open(&support::shard(), &records[0].position);
+        again.push(&records[5..]).await.unwrap();
+        again.apply(&range(&records)).await.unwrap();
+        assert_eq!(s3.numbers(), (0..records.len() as u64).collect::<Vec<_>>());
+        assert_eq!(s3.see(|state| state.objects.len()), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_range_is_stored_under_the_key_of_the_whole() {
+    let s3 = MemoryS3::default();
+    let sink = setup("raw/", Compression::None).sink(s3.client());
+    let records = shop_records(0..40, 1);
+    let mut batch = sink.open(&support::shard(), &records[0].position);
+    batch.push(&records[5..]).await.unwrap();
+    batch.apply(&range(&records)).await.unwrap();
+    assert_eq!(s3.numbers(), (5..40).collect::<Vec<_>>());
+    pushed(&sink, &records).await.apply(&range(&records)).await.unwrap_err();
+    assert_eq!(s3.see(|state| state.objects.len()), 1);
 }
 
 #[tokio::test]
@@ -264,7 +291,7 @@ async fn records_that_cannot_be_stored_are_rejected_and_the_rest_is_stored() {
     let mut records = shop_records(0..5, 1);
     records[0].data = "no json".into();
     records[3].data = r#"{"n":3}"#.into();
-    let mut batch = sink.open(&support::shard());
+    let mut batch = sink.open(&support::shard(), &records[0].position);
     let pushed = batch.push(&records).await.unwrap();
     let reasons: Vec<_> = pushed.rejected.iter().map(|(index, why)| (*index, why.reason.as_ref())).collect();
     assert_eq!(reasons, [(0, "not_json"), (3, "template_field_missing")]);

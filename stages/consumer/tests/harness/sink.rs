@@ -58,6 +58,8 @@ pub(crate) struct Faults {
     pub(crate) pushes: AtomicU32,
     /// So many applications fail, half of them after they had their effect.
     pub(crate) applies: AtomicU32,
+    /// So many applications spoil their batch.
+    pub(crate) spoils: AtomicU32,
     /// Applying panics.
     pub(crate) panic: AtomicBool,
     /// Applying takes until this is false.
@@ -108,6 +110,8 @@ pub(crate) struct TestBatch {
     data: Vec<String>,
     refused: Vec<(Position, Rejection)>,
     pushed: HashMap<Position, ()>,
+    first: Position,
+    spoiled: bool,
 }
 
 impl Sink for TestSink {
@@ -132,7 +136,7 @@ impl Sink for TestSink {
         })
     }
 
-    fn open(&self, _shard: &ShardId) -> TestBatch {
+    fn open(&self, _shard: &ShardId, first: &Position) -> TestBatch {
         TestBatch {
             store: self.store.clone(),
             recipe: self.recipe.clone(),
@@ -141,6 +145,8 @@ impl Sink for TestSink {
             data: Vec::new(),
             refused: Vec::new(),
             pushed: HashMap::new(),
+            first: first.clone(),
+            spoiled: false,
         }
     }
 
@@ -155,6 +161,9 @@ impl Batch for TestBatch {
         tokio::task::yield_now().await;
         if take_one(&self.faults.pushes) {
             return Err(failure("pushing"));
+        }
+        if self.pushed.is_empty() {
+            assert_eq!(records[0].position, self.first, "a range begins with another record than it was opened with");
         }
         let mut pushed = Pushed::default();
         for (index, record) in records.iter().enumerate() {
@@ -177,6 +186,15 @@ impl Batch for TestBatch {
         assert!(!self.faults.panic.load(Ordering::Relaxed), "it was told to panic");
         while self.faults.hang.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!self.spoiled, "a spoiled batch is applied again");
+        if take_one(&self.faults.spoils) {
+            self.spoiled = true;
+            return Err(SinkError::Spoiled {
+                reason: "test",
+                doing: "applying".to_owned(),
+                message: "so told".to_owned(),
+            });
         }
         let fails = take_one(&self.faults.applies);
         if fails && self.faults.applies.load(Ordering::Relaxed).is_multiple_of(2) {

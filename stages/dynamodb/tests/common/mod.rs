@@ -286,7 +286,7 @@ pub async fn apply(
     shard: &str,
     records: &[Record],
 ) -> Result<penstock_contract::Applied, penstock_contract::SinkError> {
-    let mut batch = sink.open(&ShardId::new(shard));
+    let mut batch = sink.open(&ShardId::new(shard), &records[0].position);
     let pushed = batch.push(records).await.unwrap();
     assert_eq!(pushed.rejected, Vec::new());
     batch.apply(&range(shard, records)).await

@@ -2,6 +2,7 @@
 //! errors) on a private loopback port and on threads of its own, because it waits for the disk on them.
 
 mod backups;
+mod bulk;
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use dynoxide::Database;
+use http::header::AUTHORIZATION;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -33,6 +35,10 @@ const FIRST_TTL_SWEEP: Duration = Duration::from_secs(1);
 const TTL_SWEEP: Duration = Duration::from_secs(30);
 /// The longest request that is answered here and not handed on.
 const MAX_OWN_BODY: usize = 64 * 1024;
+/// The longest request of all (Amazon DynamoDB Developer Guide, "Service, account, and table quotas").
+const MAX_BODY: usize = 16 * 1024 * 1024;
+/// Bytes of requests that may go the shorter way, all together. More requests wait.
+const BULK_BYTES: usize = 2 * MAX_BODY;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,9 +69,10 @@ pub enum DynamoDbError {
 /// The running engine.
 pub(crate) struct DynamoDb {
     authority: Authority,
-    client: Client<HttpConnector, Incoming>,
+    client: Client<HttpConnector, Body>,
     room: Semaphore,
     intake: Intake,
+    bulk: Intake,
     database: Database,
     backups: Arc<Backups>,
     stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
@@ -98,6 +105,7 @@ impl DynamoDb {
             client,
             room: Semaphore::new(REQUESTS),
             intake: Intake::new(REQUESTS * MAX_OWN_BODY, MAX_OWN_BODY),
+            bulk: Intake::new(BULK_BYTES, MAX_BODY),
             database,
             backups,
             stop: Mutex::new(Some((stop, thread))),
@@ -109,8 +117,10 @@ impl DynamoDb {
         let Ok(_permit) = self.room.acquire().await else { return unavailable("the engine is stopping") };
         let answered = if backups::OPERATIONS.contains(&operation) {
             self.answer(operation, request).await
+        } else if operation == bulk::OPERATION && request.headers().contains_key(AUTHORIZATION) {
+            self.put_in_bulk(request).await
         } else {
-            self.forward(request).await
+            self.forward(request.map(|body| body.map_err(BoxError::from).boxed_unsync())).await
         };
         match answered {
             Ok(response) => response,
@@ -132,7 +142,18 @@ impl DynamoDb {
         })
     }
 
-    async fn forward(&self, mut request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+    /// Puts items the shorter way where that is possible, and hands the request on where it is not.
+    async fn put_in_bulk(&self, request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let (parts, body) = request.into_parts();
+        let (body, _permit) = self.bulk.read(body).await?;
+        let (database, written) = (self.database.clone(), body.clone());
+        if tokio::task::spawn_blocking(move || bulk::put(&database, &written)).await? {
+            return Ok(json_response(StatusCode::OK, &serde_json::json!({ "UnprocessedItems": {} })));
+        }
+        self.forward(Request::from_parts(parts, full(body))).await
+    }
+
+    async fn forward(&self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
         let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
         *request.uri_mut() =
             Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone()).path_and_query(path).build()?;

@@ -18,6 +18,10 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// How long a client may take to send a request.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is read of a body that is too large, so that its sender gets to read the refusal instead of a broken pipe.
+const DRAIN_BYTES: usize = 64 * 1024 * KIB;
+/// How long that may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const KIB: usize = 1024;
 
 /// An answer that is complete.
@@ -91,7 +95,10 @@ impl Intake {
         let announced = body.size_hint().upper();
         let expected = match announced.map(usize::try_from) {
             Some(Ok(length)) if length <= self.max_body => length,
-            Some(_) => return Err(IntakeError::TooLarge { max: self.max_body }),
+            Some(_) => {
+                drain(body).await;
+                return Err(IntakeError::TooLarge { max: self.max_body });
+            }
             None => self.max_body,
         };
         let permits = u32::try_from(expected.div_ceil(KIB).max(1)).unwrap_or(u32::MAX);
@@ -109,9 +116,27 @@ async fn collect(mut body: Incoming, capacity: usize, max: usize) -> Result<Byte
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(IntakeError::Broken)?.into_data() else { continue };
         if bytes.len() + data.len() > max {
+            drop(bytes);
+            drain(body).await;
             return Err(IntakeError::TooLarge { max });
         }
         bytes.extend_from_slice(&data);
     }
     Ok(bytes.into())
+}
+
+/// Reads on and drops what comes. A connection that is closed over bytes nobody read is reset, and the reset may
+/// overtake the answer.
+async fn drain(mut body: Incoming) {
+    let dropping = async {
+        let mut left = DRAIN_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    // A sender that is slower than this gets what the connection still carries.
+    drop(tokio::time::timeout(DRAIN_TIMEOUT, dropping).await);
 }

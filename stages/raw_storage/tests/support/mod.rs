@@ -122,7 +122,7 @@ pub fn range(records: &[Record]) -> Range {
 
 /// A batch with the records, pushed a few at a time.
 pub async fn pushed(sink: &RawStorageSink, records: &[Record]) -> ObjectBatch {
-    let mut batch = sink.open(&shard());
+    let mut batch = sink.open(&shard(), &records[0].position);
     for chunk in records.chunks(100) {
         batch.push(chunk).await.unwrap();
     }
