@@ -144,7 +144,7 @@ mod tests {
     fn database(extra: &Value) -> Database {
         let database = Database::memory().unwrap();
         let mut request = json!({
-            "TableName": "t",
+            "TableName": "orders",
             "AttributeDefinitions": [
                 { "AttributeName": "p", "AttributeType": "S" }, { "AttributeName": "s", "AttributeType": "S" },
             ],
@@ -158,7 +158,7 @@ mod tests {
 
     fn request(items: &[Value]) -> Value {
         let writes: Vec<_> = items.iter().map(|item| json!({ "PutRequest": { "Item": item } })).collect();
-        json!({ "RequestItems": { "t": writes } })
+        json!({ "RequestItems": { "orders": writes } })
     }
 
     fn item(sort: &str) -> Value {
@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn scan(database: &Database) -> Value {
-        let all = database.scan(serde_json::from_value(json!({ "TableName": "t" })).unwrap()).unwrap();
+        let all = database.scan(serde_json::from_value(json!({ "TableName": "orders" })).unwrap()).unwrap();
         serde_json::to_value(all).unwrap()
     }
 
@@ -215,11 +215,11 @@ mod tests {
             assert!(!put_json(&plain, &request(&items)), "{items:?}");
         }
         let mut two_tables = request(&[item("1")]);
-        two_tables["RequestItems"]["u"] = two_tables["RequestItems"]["t"].clone();
-        let delete = json!({ "RequestItems": { "t": [{ "DeleteRequest": { "Key": { "p": { "S": "a" } } } }] } });
+        two_tables["RequestItems"]["others"] = two_tables["RequestItems"]["orders"].clone();
+        let delete = json!({ "RequestItems": { "orders": [{ "DeleteRequest": { "Key": { "p": { "S": "a" } } } }] } });
         let mut options = request(&[item("1")]);
         options["ReturnConsumedCapacity"] = json!("TOTAL");
-        let unknown = json!({ "RequestItems": { "u": [{ "PutRequest": { "Item": item("1") } }] } });
+        let unknown = json!({ "RequestItems": { "others": [{ "PutRequest": { "Item": item("1") } }] } });
         for request in [two_tables, delete, options, unknown, json!([]), json!({})] {
             assert!(!put_json(&plain, &request), "{request}");
         }

@@ -39,6 +39,8 @@ const MAX_OWN_BODY: usize = 64 * 1024;
 const MAX_BODY: usize = 16 * 1024 * 1024;
 /// Bytes of requests that may go the shorter way, all together. More requests wait.
 const BULK_BYTES: usize = 2 * MAX_BODY;
+/// Requests that go the shorter way at the same time: one is read while another is written.
+const BULK_REQUESTS: usize = 2;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +75,7 @@ pub(crate) struct DynamoDb {
     room: Semaphore,
     intake: Intake,
     bulk: Intake,
+    bulk_room: Semaphore,
     database: Database,
     backups: Arc<Backups>,
     stop: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
@@ -106,6 +109,7 @@ impl DynamoDb {
             room: Semaphore::new(REQUESTS),
             intake: Intake::new(REQUESTS * MAX_OWN_BODY, MAX_OWN_BODY),
             bulk: Intake::new(BULK_BYTES, MAX_BODY),
+            bulk_room: Semaphore::new(BULK_REQUESTS),
             database,
             backups,
             stop: Mutex::new(Some((stop, thread))),
@@ -147,7 +151,11 @@ impl DynamoDb {
         let (parts, body) = request.into_parts();
         let (body, _permit) = self.bulk.read(body).await?;
         let (database, written) = (self.database.clone(), body.clone());
-        if tokio::task::spawn_blocking(move || bulk::put(&database, &written)).await? {
+        let put = {
+            let _room = self.bulk_room.acquire().await?;
+            tokio::task::spawn_blocking(move || bulk::put(&database, &written)).await?
+        };
+        if put {
             return Ok(json_response(StatusCode::OK, &serde_json::json!({ "UnprocessedItems": {} })));
         }
         self.forward(Request::from_parts(parts, full(body))).await
