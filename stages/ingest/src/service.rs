@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use penstock_process::cell::ColumnTypes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::headers::{self, Coding, Format, Preferences};
 use crate::keys::{ApiKeys, Denied};
 use crate::problem::{Problem, ProblemKind};
 use crate::put::{Pending, Queue, Trouble};
-use crate::rows::{ColumnTypes, Made, Shape, split};
+use crate::rows::{Made, Shape, split};
 use crate::telemetry::Telemetry;
 
 /// How long the stream may take to acknowledge a row; a client may ask for less with `Prefer: wait=SECONDS`.

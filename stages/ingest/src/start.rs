@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use http::HeaderValue;
 use penstock_api::plan::{HttpStage, PipelineRef};
+use penstock_process::cell::ColumnTypes;
 use penstock_process::{RowSchema, SchemaError, Template, TemplateError};
 use penstock_runtime::{Health, Stop};
 use tokio::sync::Semaphore;
@@ -19,7 +20,6 @@ use crate::budget::Budget;
 use crate::check::RowRules;
 use crate::keys::ApiKeys;
 use crate::put::{QueueRoom, Writer};
-use crate::rows::ColumnTypes;
 use crate::server::{ConnectionLimits, listen, serve};
 use crate::service::{SchemaPage, Service};
 use crate::telemetry::Telemetry;
@@ -141,7 +141,7 @@ impl Ingest {
             schema: schema_page(&stage),
             keys: stage.api_keys_secret.is_some().then_some(context.api_keys),
             rules: Arc::new(rules),
-            columns: Arc::new(ColumnTypes::of(stage.schema.as_ref())),
+            columns: Arc::new(stage.schema.as_ref().map(ColumnTypes::of).unwrap_or_default()),
             limits: BodyLimits { max_bytes: stage.max_body_bytes, time: patience },
             max_decompressed_bytes: stage.max_decompressed_bytes,
             bodies: Budget::new(memory_for_bodies(&stage)),

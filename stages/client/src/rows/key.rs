@@ -3,7 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::CellType;
+use penstock_process::cell::CellType;
 
 /// What rows are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq)]
