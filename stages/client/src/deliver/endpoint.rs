@@ -110,14 +110,18 @@ impl Endpoint {
     }
 
     /// `GET {url}/schema`: the JSON Schema of a row, and by headers the partition key and the id field. 404 says that
-    /// the source has no schema.
+    /// the source has no schema; the headers count all the same.
     pub(crate) async fn describe(&self) -> Result<Reply<Description>, SendError> {
         let request = self.http.get(self.schema_url.clone()).headers(self.headers.clone());
         let response = match request.header(ACCEPT, "application/schema+json, application/json").send().await {
             Ok(response) => response,
             Err(error) => return self.failed(error),
         };
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // Names that are not ASCII come as UTF-8.
+        let header = |name: &str| {
+            let value = response.headers().get(name)?;
+            std::str::from_utf8(value.as_bytes()).ok().map(str::to_owned)
+        };
         let mut description =
             Description { schema: None, partition_key: header(PARTITION_KEY), id_field: header(ID_FIELD) };
         match response.status() {
