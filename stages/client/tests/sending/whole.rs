@@ -86,6 +86,15 @@ async fn a_source_without_a_schema_that_tells_its_partition_key_gets_several_req
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn spaces_around_a_columns_name_do_not_belong_to_it() {
+    let (_folder, path) = file("InvoiceNo, Quantity\n1,6\n");
+    let schema = json!({"properties": {"Quantity": {"type": "integer"}}});
+    let server = Server::start(Config { schema: Some(schema), id_field: Some("_id"), ..Config::default() }).await;
+    run(options(&path, &server)).await.unwrap();
+    assert_eq!(server.rows()[0]["Quantity"], 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_bad_or_refused_are_reported_with_their_line_and_text() {
     let text = "InvoiceNo,Description,Quantity\r\n\
                 1,fine,1\r\n\
