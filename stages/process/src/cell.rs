@@ -143,7 +143,9 @@ impl ColumnType {
 
 /// Writes a JSON string.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    // Looking at every byte, also behind one that must be escaped, is faster: the compiler takes many at a time.
+    let escapes = text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+    if !escapes {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
