@@ -284,7 +284,7 @@ fn api_key(file: Option<PathBuf>) -> anyhow::Result<Option<ApiKey>> {
 
 fn column_type(text: &str) -> Result<(String, CellType), String> {
     let (column, kind) = pair(text, "COLUMN=TYPE")?;
-    kind.parse().map(|kind| (column, kind)).map_err(|error: penstock_client::ParseOptionError| error.to_string())
+    kind.parse::<CellType>().map(|kind| (column, kind)).map_err(|error| error.to_string())
 }
 
 fn rename(text: &str) -> Result<(String, String), String> {

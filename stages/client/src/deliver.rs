@@ -1,5 +1,6 @@
 //! Brings rows to the endpoint and remembers what became of them.
 
+mod address;
 pub(crate) mod answer;
 pub(crate) mod backoff;
 pub(crate) mod batch;

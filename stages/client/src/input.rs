@@ -6,6 +6,7 @@
 pub(crate) mod charset;
 pub(crate) mod dates;
 pub(crate) mod dialect;
+mod fields;
 pub(crate) mod records;
 mod stdin;
 mod transcode;

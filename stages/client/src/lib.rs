@@ -29,7 +29,7 @@ pub use options::{
     ApiKey, Compression, DateRange, Delimiter, Input, JournalOptions, ParseOptionError, RowRange, Selection,
     SendOptions,
 };
+pub use penstock_process::cell::CellType;
 pub use progress::{Phase, Progress, Snapshot};
-pub use rows::CellType;
 pub use run::{dry_run, send};
 pub use summary::{End, Summary, Totals};

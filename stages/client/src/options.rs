@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use penstock_process::cell::CellType;
 use serde::{Deserialize, Serialize};
 
 use crate::input::dates::{DateFormat, TimeBound};
-use crate::rows::CellType;
 
 /// What to send, where to and how. [`SendOptions::new`] gives the defaults that `penstock send` documents.
 #[derive(Debug, Clone)]

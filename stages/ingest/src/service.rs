@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use penstock_process::cell::ColumnTypes;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::headers::{self, Coding, Format, Preferences};
 use crate::keys::{ApiKeys, Denied};
 use crate::problem::{Problem, ProblemKind};
 use crate::put::{Pending, Queue, Trouble};
-use crate::rows::{ColumnTypes, Made, Shape, split};
+use crate::rows::{Made, Shape, split};
 use crate::telemetry::Telemetry;
 
 /// How long the stream may take to acknowledge a row; a client may ask for less with `Prefer: wait=SECONDS`.
@@ -36,8 +37,7 @@ type Answer = Response<Full<Bytes>>;
 pub(crate) struct Service {
     pub(crate) path: String,
     pub(crate) schema_path: String,
-    /// The answer to `GET {path}/schema`.
-    pub(crate) schema: Option<SchemaPage>,
+    pub(crate) description: Description,
     /// Everybody may post when absent.
     pub(crate) keys: Option<ApiKeys>,
     pub(crate) rules: Arc<RowRules>,
@@ -51,16 +51,19 @@ pub(crate) struct Service {
     pub(crate) telemetry: Telemetry,
 }
 
-/// The source's schema as it is served.
+/// What the source tells about itself at `GET {path}/schema`: the schema in the body, all else in headers, so that a
+/// client learns it also where there is no schema.
 #[derive(Debug)]
-pub(crate) struct SchemaPage {
-    pub(crate) body: Bytes,
-    pub(crate) partition_key: Option<HeaderValue>,
-    pub(crate) id_field: Option<HeaderValue>,
+pub(crate) struct Description {
+    /// As it is served.
+    pub(crate) schema: Option<Bytes>,
+    pub(crate) headers: HeaderMap,
 }
 
-const X_PARTITION_KEY: HeaderName = HeaderName::from_static("x-penstock-partition-key");
-const X_ID_FIELD: HeaderName = HeaderName::from_static("x-penstock-id-field");
+/// The template of the partition key. By it a client tells which rows must stay in order.
+pub(crate) const X_PARTITION_KEY: HeaderName = HeaderName::from_static("x-penstock-partition-key");
+/// The field that holds a row's id.
+pub(crate) const X_ID_FIELD: HeaderName = HeaderName::from_static("x-penstock-id-field");
 
 /// What a `POST` says about itself.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +100,7 @@ impl Service {
         } else if path == self.schema_path {
             self.authorize(head)?;
             match head.method {
-                Method::GET | Method::HEAD => self.schema_page(),
+                Method::GET | Method::HEAD => Ok(self.description.answer()),
                 _ => Err(not_allowed("GET, HEAD", "the schema is read with GET")),
             }
         } else {
@@ -122,19 +125,6 @@ impl Service {
                 Err(Problem::new(ProblemKind::WrongKey, detail))
             }
         }
-    }
-
-    fn schema_page(&self) -> Result<Answer, Problem> {
-        let Some(page) = &self.schema else {
-            let detail = "the source has no schema: rows may have any fields";
-            return Err(Problem::new(ProblemKind::NotFound, detail));
-        };
-        let mut response = Response::new(Full::new(page.body.clone()));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/schema+json"));
-        headers.extend(page.partition_key.clone().map(|value| (X_PARTITION_KEY, value)));
-        headers.extend(page.id_field.clone().map(|value| (X_ID_FIELD, value)));
-        Ok(response)
     }
 
     async fn post(&self, head: &Parts, body: &mut Incoming) -> Result<Answer, Problem> {
@@ -193,6 +183,24 @@ impl Service {
         self.telemetry.not_stored(Trouble::Unavailable.code(), counts.unavailable);
         self.telemetry.not_stored(Trouble::Invalid.code(), counts.invalid);
         answer(counts, &refused, &outcomes, minimal)
+    }
+}
+
+impl Description {
+    fn answer(&self) -> Answer {
+        let mut answer = match &self.schema {
+            Some(schema) => {
+                let mut answer = Response::new(Full::new(schema.clone()));
+                answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/schema+json"));
+                answer
+            }
+            None => {
+                let detail = "the source has no schema: rows may have any fields";
+                Problem::new(ProblemKind::NotFound, detail).into_response()
+            }
+        };
+        answer.headers_mut().extend(self.headers.clone());
+        answer
     }
 }
 

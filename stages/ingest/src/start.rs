@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use http::HeaderValue;
 use penstock_api::plan::{HttpStage, PipelineRef};
+use penstock_process::cell::ColumnTypes;
 use penstock_process::{RowSchema, SchemaError, Template, TemplateError};
 use penstock_runtime::{Health, Stop};
 use tokio::sync::Semaphore;
@@ -19,9 +20,8 @@ use crate::budget::Budget;
 use crate::check::RowRules;
 use crate::keys::ApiKeys;
 use crate::put::{QueueRoom, Writer};
-use crate::rows::ColumnTypes;
 use crate::server::{ConnectionLimits, listen, serve};
-use crate::service::{SchemaPage, Service};
+use crate::service::{Description, Service, X_ID_FIELD, X_PARTITION_KEY};
 use crate::telemetry::Telemetry;
 
 /// What the stage needs beside its configuration.
@@ -138,10 +138,10 @@ impl Ingest {
         let limits = ConnectionLimits { max_connections: stage.max_connections as usize, patience };
         let service = Arc::new(Service {
             schema_path: format!("{}/schema", stage.path),
-            schema: schema_page(&stage),
+            description: description(&stage),
             keys: stage.api_keys_secret.is_some().then_some(context.api_keys),
             rules: Arc::new(rules),
-            columns: Arc::new(ColumnTypes::of(stage.schema.as_ref())),
+            columns: Arc::new(stage.schema.as_ref().map(ColumnTypes::of).unwrap_or_default()),
             limits: BodyLimits { max_bytes: stage.max_body_bytes, time: patience },
             max_decompressed_bytes: stage.max_decompressed_bytes,
             bodies: Budget::new(memory_for_bodies(&stage)),
@@ -182,12 +182,14 @@ fn rules(stage: &HttpStage) -> Result<RowRules, IngestError> {
     })
 }
 
-fn schema_page(stage: &HttpStage) -> Option<SchemaPage> {
-    let schema = stage.schema.as_ref()?;
-    Some(SchemaPage {
+fn description(stage: &HttpStage) -> Description {
+    let told = [(X_PARTITION_KEY, Some(&stage.partition_key)), (X_ID_FIELD, stage.id_field.as_ref())];
+    // Names that are not ASCII go as UTF-8. What no header can carry is left out; clients then do without.
+    let header = |text: &String| HeaderValue::from_bytes(text.as_bytes()).ok();
+    let headers = told.into_iter().filter_map(|(name, text)| Some((name, header(text?)?)));
+    Description {
         // A JSON object read from JSON is JSON.
-        body: Bytes::from(serde_json::to_vec(schema).unwrap_or_default()),
-        partition_key: HeaderValue::from_str(&stage.partition_key).ok(),
-        id_field: stage.id_field.as_deref().and_then(|field| HeaderValue::from_str(field).ok()),
-    })
+        schema: stage.schema.as_ref().map(|schema| Bytes::from(serde_json::to_vec(schema).unwrap_or_default())),
+        headers: headers.collect(),
+    }
 }

@@ -241,7 +241,7 @@ async fn only_a_good_key_opens_the_source() {
 }
 
 #[tokio::test]
-async fn the_schema_can_be_read_where_there_is_one() {
+async fn a_source_tells_its_schema_its_partition_key_and_its_id_field() {
     let stream = StandIn::start(1).await;
     let mut with = stage();
     with.id_field = Some("_id".to_owned());
@@ -255,10 +255,13 @@ async fn the_schema_can_be_read_where_there_is_one() {
     served.end().await;
 
     let mut without = stage();
-    without.schema = None;
+    (without.schema, without.id_field) = (None, Some("_id".to_owned()));
+    without.partition_key = "{Größe}/{InvoiceNo}".to_owned();
     let served = Served::start(without, &stream.endpoint_url()).await;
     let answer = request(served.running.local_addr(), "GET", "/orders/schema", &[], b"").await;
     assert_eq!(answer.problem(), (404, "not_found".to_owned()));
+    assert_eq!(answer.headers["x-penstock-partition-key"], "{Größe}/{InvoiceNo}");
+    assert_eq!(answer.headers["x-penstock-id-field"], "_id");
     served.end().await;
 }
 

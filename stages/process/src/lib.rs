@@ -4,6 +4,7 @@
 //! - [`Program`], [`Condition`]: VRL, without anything whose answer depends on when or where it runs;
 //! - [`Template`]: keys made from fields and position;
 //! - [`RowSchema`]: what a row must satisfy before it is taken;
+//! - [`cell`]: CSV cells as JSON values of the types that a schema wants;
 //! - [`Transform`]: what every sink does first with a record;
 //! - [`dead_letter`]: how a record is written that could not be handled.
 //!
@@ -11,6 +12,7 @@
 //! after a crash must have the same effect. So there is no clock here, no random number, no environment and
 //! no I/O; the only time is the record's arrival. Deliberately absent: AWS, HTTP, tasks, retries, metrics.
 
+pub mod cell;
 mod context;
 pub mod dead_letter;
 mod number;

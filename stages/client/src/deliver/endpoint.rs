@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
+use super::address::{is_loopback, parse_url};
 use super::answer::{Fates, Problem, read_answer};
 use super::backoff::retry_after;
 use crate::error::SendError;
@@ -110,14 +110,18 @@ impl Endpoint {
     }
 
     /// `GET {url}/schema`: the JSON Schema of a row, and by headers the partition key and the id field. 404 says that
-    /// the source has no schema.
+    /// the source has no schema; the headers count all the same.
     pub(crate) async fn describe(&self) -> Result<Reply<Description>, SendError> {
         let request = self.http.get(self.schema_url.clone()).headers(self.headers.clone());
         let response = match request.header(ACCEPT, "application/schema+json, application/json").send().await {
             Ok(response) => response,
             Err(error) => return self.failed(error),
         };
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        // Names that are not ASCII come as UTF-8.
+        let header = |name: &str| {
+            let value = response.headers().get(name)?;
+            std::str::from_utf8(value.as_bytes()).ok().map(str::to_owned)
+        };
         let mut description =
             Description { schema: None, partition_key: header(PARTITION_KEY), id_field: header(ID_FIELD) };
         match response.status() {
@@ -255,23 +259,6 @@ fn content_coding(compression: Compression) -> Option<&'static str> {
     }
 }
 
-fn parse_url(address: &str) -> Result<Url, SendError> {
-    let wrong = |problem: String| SendError::Address { url: address.to_owned(), problem };
-    let url = Url::parse(address).map_err(|error| wrong(error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(wrong("it must begin with http:// or https://".to_owned()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("it holds a user or a password; give the key with --api-key-file".to_owned()));
-    }
-    Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// The cause that says most: reqwest's own messages only repeat the address.
 fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -299,26 +286,6 @@ mod tests {
             ("https://shop.example/a/b?x=1", "https://shop.example/a/b/schema"),
         ] {
             assert_eq!(Endpoint::new(address, &options).unwrap().schema_url.as_str(), schema);
-        }
-    }
-
-    #[test]
-    fn addresses_that_cannot_work_are_told() {
-        for address in ["127.0.0.1:8080/orders", "ftp://x/y", "http://", "http://user:secret@host/x"] {
-            let error = parse_url(address).unwrap_err();
-            assert!(matches!(error, SendError::Address { .. }), "{address}");
-        }
-    }
-
-    #[test]
-    fn only_loopback_goes_around_a_proxy() {
-        for (address, expected) in [
-            ("http://127.0.0.1:1/x", true),
-            ("http://[::1]:1/x", true),
-            ("http://localhost/x", true),
-            ("http://example.com/x", false),
-        ] {
-            assert_eq!(is_loopback(&Url::parse(address).unwrap()), expected, "{address}");
         }
     }
 }

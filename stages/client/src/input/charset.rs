@@ -1,16 +1,19 @@
 //! Which character set a file is in.
 //!
-//! The whole file is looked at, not its beginning: a shop's file may hold its first pound sign in its last line.
+//! The whole file is looked at, not its beginning: a shop's file may hold its first pound sign in its last line. But
+//! only lines that are not ASCII are guessed by: the others say nothing, and to weigh them costs more than all else that
+//! is done to a file.
 
 use std::borrow::Cow;
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use memchr::memchr_iter;
 
 use crate::error::SendError;
 
-/// So much of what is not ASCII is enough for a guess.
-const MAX_GUESS_BYTES: usize = 4 << 20;
+/// So much of lines that are not ASCII is enough for a guess.
+const MAX_GUESS_BYTES: usize = 1 << 20;
 
 /// A character set and how it became known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,10 +129,13 @@ impl Detector {
         }
         self.ascii = false;
         self.utf8.feed(bytes);
-        if self.guessed_bytes < MAX_GUESS_BYTES {
-            let letters = without_lone_signs(bytes);
+        for line in lines(bytes).filter(|line| !line.is_ascii()) {
+            if self.guessed_bytes >= MAX_GUESS_BYTES {
+                break;
+            }
+            let letters = without_lone_signs(line);
             self.letters |= !letters.is_ascii();
-            self.guessed_bytes += bytes.len();
+            self.guessed_bytes += line.len();
             self.guess.feed(&letters, false);
         }
     }
@@ -151,6 +157,16 @@ impl Detector {
         self.guess.feed(b"", true);
         Charset { encoding: self.guess.guess(None, Utf8Detection::Deny), how: How::Guessed }
     }
+}
+
+/// The lines with their line ends; what is behind the last of those is a line too.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]).map(move |end| {
+        let line = &bytes[start..end];
+        start = end;
+        line
+    })
 }
 
 /// Blanks out what is not ASCII and stands alone, such as the pound sign of ` \xa340.00`: a guess by the frequency of

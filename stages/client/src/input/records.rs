@@ -1,15 +1,15 @@
 //! Cuts a stream of bytes into CSV records, each with its physical line and its original text.
 //!
-//! The fields are told apart by `csv-core`; what is added here is the raw text of a record, the line it begins on
+//! The fields are told apart by `csv-core` (see [`Fields`]); what is added here is the raw text of a record, the line it begins on
 //! for every kind of line end, a bound on what one record may hold, and how to go on behind a quote that nobody
 //! closed. Memory is bounded by [`MAX_RECORD_BYTES`].
 
 use std::io::{self, Read};
 
-use csv_core::ReadRecordResult;
 use memchr::{memchr_iter, memchr2};
 
 use super::charset::Decoding;
+use super::fields::Fields;
 use crate::options::Delimiter;
 
 /// The largest record: what Kinesis takes by default is no more (PutRecords API reference).
@@ -113,11 +113,7 @@ pub(crate) struct RecordReader<R> {
     /// The rest of a line that is too long is thrown away up to its end.
     skipping: bool,
     unclosed: u32,
-    /// The current record's fields and where each ends.
-    fields: Vec<u8>,
-    fields_len: usize,
-    ends: Vec<usize>,
-    ends_len: usize,
+    fields: Fields,
     decoded: String,
     decoded_ends: Vec<usize>,
     /// The last record: its original text in `buffer`, and its line.
@@ -141,10 +137,7 @@ impl<R: Read> RecordReader<R> {
             at_end: false,
             skipping: false,
             unclosed: 0,
-            fields: vec![0; 4 << 10],
-            fields_len: 0,
-            ends: vec![0; 64],
-            ends_len: 0,
+            fields: Fields::new(),
             decoded: String::new(),
             decoded_ends: Vec::new(),
             raw: (0, 0),
@@ -173,8 +166,7 @@ impl<R: Read> RecordReader<R> {
 
     /// Reads the next record, skipping blank lines.
     pub(crate) fn advance(&mut self) -> Result<Step, ReadError> {
-        self.fields_len = 0;
-        self.ends_len = 0;
+        self.fields.clear();
         loop {
             if self.scanned < self.filled {
                 if self.skipping {
@@ -197,8 +189,7 @@ impl<R: Read> RecordReader<R> {
 
     /// The last record's fields; an error when they are no text in the file's character set.
     pub(crate) fn record(&mut self) -> Result<Record<'_>, Unreadable> {
-        let fields = &self.fields[..self.fields_len];
-        let ends = &self.ends[..self.ends_len];
+        let (fields, ends) = (self.fields.bytes(), self.fields.ends());
         if let Decoding::SingleByte(encoding) = self.decoding
             && !fields.is_ascii()
         {
@@ -225,27 +216,15 @@ impl<R: Read> RecordReader<R> {
 
     /// Runs the parser over what is there. `None` asks for more input.
     fn parse(&mut self) -> Result<Option<Step>, ReadError> {
-        let (result, read, written, ended) = self.parser.read_record(
-            &self.buffer[self.scanned..self.filled],
-            &mut self.fields[self.fields_len..],
-            &mut self.ends[self.ends_len..],
-        );
+        let (read, complete) = self.fields.read(&mut self.parser, &self.buffer[self.scanned..self.filled]);
         self.scanned += read;
-        self.fields_len += written;
-        self.ends_len += ended;
-        match result {
-            ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
-            ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-            ReadRecordResult::Record => {
-                self.close_record();
-                return Ok(Some(Step::Record));
-            }
-            ReadRecordResult::InputEmpty | ReadRecordResult::End => {
-                self.drop_blank_lines();
-                if self.scanned - self.start > MAX_RECORD_BYTES {
-                    return self.give_up_on_record().map(Some);
-                }
-            }
+        if complete {
+            self.close_record();
+            return Ok(Some(Step::Record));
+        }
+        self.drop_blank_lines();
+        if self.scanned - self.start > MAX_RECORD_BYTES {
+            return self.give_up_on_record().map(Some);
         }
         Ok(None)
     }
@@ -256,20 +235,12 @@ impl<R: Read> RecordReader<R> {
         if self.start == self.filled {
             return Ok(Step::End);
         }
-        loop {
-            let (result, _, written, ended) =
-                self.parser.read_record(b"\n", &mut self.fields[self.fields_len..], &mut self.ends[self.ends_len..]);
-            self.fields_len += written;
-            self.ends_len += ended;
-            match result {
-                ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::Record => {
-                    self.close_record();
-                    return Ok(Step::Record);
-                }
-                ReadRecordResult::InputEmpty | ReadRecordResult::End => return self.give_up_on_record(),
+        match self.fields.read(&mut self.parser, b"\n") {
+            (_, true) => {
+                self.close_record();
+                Ok(Step::Record)
             }
+            (_, false) => self.give_up_on_record(),
         }
     }
 
@@ -303,8 +274,7 @@ impl<R: Read> RecordReader<R> {
             }
         }
         self.parser.reset();
-        self.fields_len = 0;
-        self.ends_len = 0;
+        self.fields.clear();
         self.scanned = end;
         self.close_record();
         Ok(Step::Unreadable(step))

@@ -3,7 +3,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::CellType;
+use penstock_process::Template;
+use penstock_process::cell::CellType;
 
 /// What rows are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +20,16 @@ pub(crate) enum LaneRule {
 impl LaneRule {
     /// From the template of the partition key, such as `{InvoiceNo}` or `{Country}/{CustomerID}`.
     pub(crate) fn new(template: Option<&str>, columns: &[&str], id_field: Option<&str>) -> Self {
-        let Some(fields) = template.and_then(fields) else { return Self::One };
+        let Some(template) = template.and_then(|text| Template::parse(text).ok()) else { return Self::One };
+        if template.uses_id() {
+            return Self::Each;
+        }
         let mut indexes = Vec::new();
-        for field in fields {
-            if field == "$id" || id_field == Some(field) {
-                return Self::Each;
-            }
+        for field in template.fields() {
             match columns.iter().position(|column| *column == field) {
                 Some(index) => indexes.push(index),
+                // The client makes these ids, and none twice.
+                None if id_field == Some(field) => return Self::Each,
                 None => return Self::One,
             }
         }
@@ -34,32 +37,18 @@ impl LaneRule {
     }
 }
 
-/// The fields that a template names; nothing when it is not of the simple kind that is understood here.
-fn fields(template: &str) -> Option<Vec<&str>> {
-    let mut fields = Vec::new();
-    let mut rest = template;
-    while let Some(at) = rest.find(['{', '}']) {
-        let inside = rest[at..].strip_prefix('{')?;
-        let (field, behind) = inside.split_once('}')?;
-        if field.is_empty() || field.contains('{') {
-            return None;
-        }
-        fields.push(field);
-        rest = behind;
-    }
-    Some(fields)
-}
-
 /// A number that is equal for rows of the same key.
 #[derive(Default)]
 pub(crate) struct KeyHash(DefaultHasher);
 
 impl KeyHash {
-    /// Takes up a field's JSON text. `2.5` and `2.50` are one key.
-    pub(crate) fn field(&mut self, json: &[u8], kind: CellType) {
-        let number = (kind == CellType::Number).then(|| std::str::from_utf8(json).ok()?.parse::<f64>().ok()).flatten();
+    /// Takes up a field's JSON text. `2.5` and `2.50` are one key, and so are `0` and `-0`.
+    pub(crate) fn field(&mut self, json: &[u8], cell: CellType) {
+        let may_be_decimal = matches!(cell, CellType::Number | CellType::Json);
+        let number = may_be_decimal.then(|| std::str::from_utf8(json).ok()?.parse::<f64>().ok()).flatten();
         match number {
-            Some(number) => number.to_bits().hash(&mut self.0),
+            // The sum has no sign where it is zero.
+            Some(number) => (number + 0.0).to_bits().hash(&mut self.0),
             None => json.hash(&mut self.0),
         }
     }
@@ -83,8 +72,14 @@ mod tests {
     fn the_fields_of_the_template_choose_the_lane() {
         assert_eq!(rule("{InvoiceNo}"), LaneRule::Columns(vec![0]));
         assert_eq!(rule("{Country}/{InvoiceNo}-x"), LaneRule::Columns(vec![2, 0]));
+        assert_eq!(rule("{{{InvoiceNo}}}"), LaneRule::Columns(vec![0]));
         assert_eq!(rule("{_id}"), LaneRule::Each);
         assert_eq!(rule("{$id}"), LaneRule::Each);
+    }
+
+    #[test]
+    fn ids_that_stand_in_the_file_may_repeat_and_choose_the_lane_as_any_field() {
+        assert_eq!(LaneRule::new(Some("{_id}"), &["a", "_id"], Some("_id")), LaneRule::Columns(vec![1]));
     }
 
     #[test]
@@ -105,6 +100,8 @@ mod tests {
             hash.finish()
         };
         assert_eq!(hash(b"2.5", CellType::Number), hash(b"2.50", CellType::Number));
+        assert_eq!(hash(b"0", CellType::Number), hash(b"-0.0", CellType::Number));
+        assert_eq!(hash(b"1", CellType::Json), hash(b"1.0", CellType::Json));
         assert_ne!(hash(b"2.5", CellType::String), hash(b"2.50", CellType::String));
     }
 }

@@ -1,12 +1,14 @@
 //! How a record becomes a JSON line: worked out once from the header, the options and the schema, applied to each row.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Write;
 
-use super::convert::{write_cell, write_string};
+use penstock_process::cell::{CellType, ColumnType, write_string};
+
+use super::BadRow;
 use super::key::{KeyHash, LaneRule};
 use super::schema::RowSchema;
-use super::{BadRow, CellType};
 use crate::error::SendError;
 use crate::input::records::Record;
 
@@ -28,7 +30,6 @@ pub(crate) struct LayoutInputs<'a> {
 /// How a record becomes a JSON line.
 pub(crate) struct Layout {
     columns: Vec<Column>,
-    decimal_comma: bool,
     id: Option<IdField>,
     pub(crate) lanes: LaneRule,
 }
@@ -37,9 +38,8 @@ struct Column {
     name: String,
     /// `"Name":`
     label: Vec<u8>,
-    kind: CellType,
-    required: bool,
-    nullable: bool,
+    wants: ColumnType,
+    decimal_comma: bool,
     /// Whether it is part of the partition key.
     key: bool,
 }
@@ -66,13 +66,12 @@ impl Layout {
             LaneRule::One | LaneRule::Each => &[],
         };
         let columns = names.iter().enumerate().map(|(index, name)| {
-            let wish = inputs.schema.map(|schema| schema.field(name)).unwrap_or_default();
+            let wants = inputs.schema.map(|schema| schema.column(name)).unwrap_or_default();
             let named = inputs.types.iter().find(|(column, _)| *column == inputs.header[index] || column == name);
             Column {
                 label: label(name),
-                kind: named.map(|(_, kind)| *kind).or(wish.kind).unwrap_or(CellType::String),
-                required: inputs.schema.is_some_and(|schema| schema.required().any(|field| field == name)),
-                nullable: wish.nullable,
+                wants: ColumnType { cell: named.map_or(wants.cell, |(_, cell)| *cell), ..wants },
+                decimal_comma: inputs.decimal_comma,
                 key: keys.contains(&index),
                 name: name.clone(),
             }
@@ -84,7 +83,7 @@ impl Layout {
             text.push(b'-');
             IdField { label: text, column: names.iter().position(|name| name == field) }
         });
-        Ok(Self { columns: columns.collect(), decimal_comma: inputs.decimal_comma, id, lanes })
+        Ok(Self { columns: columns.collect(), id, lanes })
     }
 
     /// Writes a record as a JSON line with its line end, and gives the hash of its partition key. On an error, what
@@ -114,9 +113,9 @@ impl Layout {
                 out.push(b',');
             }
             out.extend_from_slice(&column.label);
-            if column.write(cell, self.decimal_comma, out)? {
+            if column.write(cell, out)? {
                 if column.key {
-                    key.field(&out[start + separator + column.label.len()..], column.kind);
+                    key.field(&out[start + separator + column.label.len()..], column.wants.cell);
                 }
             } else {
                 out.truncate(start);
@@ -129,34 +128,22 @@ impl Layout {
 
 impl Column {
     /// False when the field is left out.
-    fn write(&self, cell: &str, decimal_comma: bool, out: &mut Vec<u8>) -> Result<bool, BadRow> {
-        let empty = match self.kind {
-            CellType::String => cell.is_empty(),
-            _ => cell.trim().is_empty(),
-        };
-        if !empty {
-            return write_cell(cell, self.kind, decimal_comma, out).map(|()| true).map_err(|unfit| BadRow {
-                code: unfit.code,
-                field: Some(self.name.clone()),
-                reason: unfit.reason,
-            });
-        }
-        match (self.required, self.nullable, self.kind) {
-            (false, ..) => Ok(false),
-            (true, true, _) => {
-                out.extend_from_slice(b"null");
-                Ok(true)
-            }
-            (true, false, CellType::String) => {
-                out.extend_from_slice(b"\"\"");
-                Ok(true)
-            }
-            (true, false, _) => Err(BadRow {
-                code: "required_empty",
-                field: Some(self.name.clone()),
-                reason: "the field is required and the cell is empty".to_owned(),
-            }),
-        }
+    fn write(&self, cell: &str, out: &mut Vec<u8>) -> Result<bool, BadRow> {
+        let numeric = matches!(self.wants.cell, CellType::Integer | CellType::Number);
+        let text = if numeric && self.decimal_comma { with_point(cell) } else { Cow::Borrowed(cell) };
+        self.wants.write(&text, out).map_err(|unfit| BadRow {
+            code: unfit.reason(),
+            field: Some(self.name.clone()),
+            reason: unfit.message(cell),
+        })
+    }
+}
+
+/// `2,55` as `2.55`. Of `1.234,5` nobody can say which is which, so it stays.
+fn with_point(cell: &str) -> Cow<'_, str> {
+    match cell.contains(',') && !cell.contains('.') {
+        true => Cow::Owned(cell.replacen(',', ".", 1)),
+        false => Cow::Borrowed(cell),
     }
 }
 

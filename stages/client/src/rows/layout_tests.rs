@@ -29,6 +29,7 @@ struct Setup {
     renames: Vec<(String, String)>,
     types: Vec<(String, CellType)>,
     schema: Option<RowSchema>,
+    decimal_comma: bool,
     id: Option<&'static str>,
     key: Option<&'static str>,
 }
@@ -40,6 +41,7 @@ impl Setup {
             renames: Vec::new(),
             types: Vec::new(),
             schema: Some(shop_schema()),
+            decimal_comma: false,
             id: Some("_id"),
             key: Some("{InvoiceNo}"),
         }
@@ -52,7 +54,7 @@ impl Setup {
             renames: &self.renames,
             types: &self.types,
             schema: self.schema.as_ref(),
-            decimal_comma: false,
+            decimal_comma: self.decimal_comma,
             id: self.id.map(|field| (field, "0123456789abcdef")),
             partition_key: self.key,
         })
@@ -101,13 +103,13 @@ fn an_empty_cell_is_left_out_unless_the_schema_requires_it() {
 }
 
 #[test]
-fn a_required_field_that_may_be_null_is_null() {
+fn a_required_field_that_may_be_null_is_null_also_where_it_is_text() {
     let schema = RowSchema::new(json!({
-        "required": ["CustomerID"],
-        "properties": {"CustomerID": {"type": ["integer", "null"]}},
+        "required": ["CustomerID", "Description"],
+        "properties": {"CustomerID": {"type": ["integer", "null"]}, "Description": {"type": ["string", "null"]}},
     }));
     let setup = Setup { schema: Some(schema), id: None, ..Setup::shop() };
-    assert_eq!(setup.write("1,,,,,").unwrap().0, "{\"InvoiceNo\":\"1\",\"CustomerID\":null}\n");
+    assert_eq!(setup.write("1,,,,,").unwrap().0, "{\"InvoiceNo\":\"1\",\"Description\":null,\"CustomerID\":null}\n");
 }
 
 #[test]
@@ -121,6 +123,19 @@ fn a_cell_that_cannot_be_converted_names_its_field() {
     let bad = Setup::shop().write("536365,85123A,x,six,2.55,").unwrap_err();
     assert_eq!((bad.code, bad.field.as_deref()), ("not_an_integer", Some("Quantity")));
     assert!(bad.reason.contains("six"), "{}", bad.reason);
+}
+
+#[test]
+fn a_decimal_comma_is_read_when_it_was_named() {
+    let mut setup = Setup::shop();
+    let bad = setup.write("1,2,x,6,\"2,55\",").unwrap_err();
+    assert_eq!((bad.code, bad.field.as_deref()), ("not_a_number", Some("UnitPrice")));
+    setup.decimal_comma = true;
+    let (json, _) = setup.write("1,2,\"3,4\",\"6,0\",\"2,55\",").unwrap();
+    assert!(json.ends_with("\"Description\":\"3,4\",\"Quantity\":6,\"UnitPrice\":2.55}\n"), "{json}");
+    let bad = setup.write("1,2,x,6,\"1.234,5\",").unwrap_err();
+    assert!(bad.reason.contains("1.234,5"), "thousands are not guessed: {}", bad.reason);
+    assert!(setup.write("1,2,x,6,\"2,x\",").unwrap_err().reason.contains("2,x"), "the cell is shown as it stands");
 }
 
 #[test]

@@ -129,7 +129,8 @@ fn read_header(records: &mut RecordReader<Bytes>, survey: &Survey) -> Result<Vec
                 if header.iter().any(|field| looks_like_utf16(field, survey.charset.encoding)) {
                     return Err(wrong("holds NUL characters; if the file is UTF-16, name it with --encoding utf-16le"));
                 }
-                return Ok(header.iter().map(str::to_owned).collect());
+                // Spaces around a name do not belong to it, as at the endpoint when it reads CSV itself.
+                return Ok(header.iter().map(|name| name.trim().to_owned()).collect());
             }
         }
     }

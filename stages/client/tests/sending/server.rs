@@ -54,6 +54,7 @@ struct Shared {
     /// Rows in the order in which they were taken.
     rows: Mutex<Vec<Value>>,
     requests: Mutex<Vec<usize>>,
+    asked: watch::Sender<usize>,
     taken: watch::Sender<usize>,
 }
 
@@ -81,6 +82,7 @@ impl Server {
             faults: Mutex::default(),
             rows: Mutex::default(),
             requests: Mutex::default(),
+            asked: watch::Sender::new(0),
             taken: watch::Sender::new(0),
         });
         let address = listener.local_addr().unwrap();
@@ -113,10 +115,19 @@ impl Server {
 
     /// Waits until so many rows were taken.
     pub(crate) async fn took(&self, rows: usize) {
-        let mut taken = self.shared.taken.subscribe();
-        let waiting = taken.wait_for(|taken| *taken >= rows);
-        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("rows came in time").unwrap();
+        reaches(&self.shared.taken, rows).await;
     }
+
+    /// Waits until so many requests came, answered or not.
+    pub(crate) async fn was_asked(&self, requests: usize) {
+        reaches(&self.shared.asked, requests).await;
+    }
+}
+
+async fn reaches(count: &watch::Sender<usize>, wanted: usize) {
+    let mut count = count.subscribe();
+    let waiting = count.wait_for(|count| *count >= wanted);
+    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("they came in time").unwrap();
 }
 
 async fn schema(State(shared): State<Arc<Shared>>) -> Response<Body> {
@@ -148,6 +159,7 @@ async fn take(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
     }
     let rows = parse(&headers, &body);
     shared.requests.lock().unwrap().push(rows.len());
+    shared.asked.send_modify(|asked| *asked += 1);
     let fault = shared.faults.lock().unwrap().pop_front();
     match fault {
         None => settle(&shared, &headers, rows, 0),

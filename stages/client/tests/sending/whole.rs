@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use penstock_client::{CellType, Compression, End, dry_run};
+use server::Fault;
 
 use super::*;
 
@@ -64,6 +65,33 @@ async fn without_a_partition_key_all_rows_keep_their_order() {
     let lines: Vec<u64> = server.rows().iter().map(line).collect();
     assert!(lines.is_sorted() && lines.len() == 1_000);
     assert!(server.rows().iter().all(|row| row["Quantity"].is_string()), "without a schema all are strings");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_without_a_schema_that_tells_its_partition_key_gets_several_requests_at_a_time() {
+    // Many small invoices, so that every lane gets its share of them.
+    let rows: String = (0..2_000).map(|row| format!("{},{row}\n", row / 4)).collect();
+    let (_folder, path) = file(format!("InvoiceNo,Quantity\n{rows}"));
+    let server = Server::start(Config { schema: None, ..shop_endpoint() }).await;
+    let releases = [(); 4].map(|()| Arc::new(tokio::sync::Notify::new()));
+    server.fail_with(releases.clone().map(Fault::Wait));
+    let running = tokio::spawn(run(options(&path, &server)));
+    server.was_asked(4).await;
+    // Nobody was answered yet: all four are on their way at the same time.
+    assert!(server.rows().is_empty());
+    releases.iter().for_each(|release| release.notify_one());
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.lanes, summary.counts.rows_accepted), (4, 2_000));
+    assert_order_per_key(&server.rows(), "InvoiceNo");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spaces_around_a_columns_name_do_not_belong_to_it() {
+    let (_folder, path) = file("InvoiceNo, Quantity\n1,6\n");
+    let schema = json!({"properties": {"Quantity": {"type": "integer"}}});
+    let server = Server::start(Config { schema: Some(schema), id_field: Some("_id"), ..Config::default() }).await;
+    run(options(&path, &server)).await.unwrap();
+    assert_eq!(server.rows()[0]["Quantity"], 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,84 +157,104 @@ fn parts_count(object: &Object) -> Option<i32> {
     if object.multipart { i32::try_from(object.blobs.len()).ok() } else { None }
 }
 
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
-pub(super) async fn get(store: &Store, input: GetObjectInput) -> Result<GetObjectOutput, S3Error> {
-    let (object, files) = store.object_to_read(&input.bucket, &input.key).await?;
-    check_read(
-        &ReadConditions {
-            if_match: input.if_match.as_ref(),
-            if_none_match: input.if_none_match.as_ref(),
-            if_modified_since: input.if_modified_since.as_ref(),
-            if_unmodified_since: input.if_unmodified_since.as_ref(),
-        },
-        &object,
-    )?;
-    let (range, partial) = wanted(&object, input.range.as_ref(), input.part_number)?;
-    let show_sum = input.checksum_mode.is_some() && !partial;
+fn content_type(object: &Object) -> String {
+    object.description.content_type.clone().unwrap_or_else(|| "binary/octet-stream".into())
+}
+
+/// What a read asks for: `GET` and `HEAD` ask the same.
+struct Asked<'a> {
+    conditions: ReadConditions<'a>,
+    range: Option<&'a s3s::dto::Range>,
+    part: Option<i32>,
+    /// Whether the checksums are to be told.
+    sums: bool,
+}
+
+/// The answer to a read but for the body, and the bytes that belong there.
+fn answer_without_body(object: &Object, asked: &Asked<'_>) -> Result<(GetObjectOutput, Range<u64>), S3Error> {
+    check_read(&asked.conditions, object)?;
+    let (range, partial) = wanted(object, asked.range, asked.part)?;
+    let show_sum = asked.sums && !partial;
     let sums = object.sum.as_ref().filter(|_| show_sum).map(Sum::to_answer).unwrap_or_default();
-    let bytes = files.read(range.clone()).map_ok(Frame::data);
-    Ok(GetObjectOutput {
+    let description = object.description.clone();
+    let answer = GetObjectOutput {
         accept_ranges: Some("bytes".into()),
-        body: Some(StreamingBlob::from(s3s::Body::http_body_unsync(StreamBody::new(bytes)))),
-        cache_control: object.description.cache_control.clone(),
+        cache_control: description.cache_control,
         checksum_crc32: sums.checksum_crc32,
         checksum_crc32c: sums.checksum_crc32c,
         checksum_crc64nvme: sums.checksum_crc64nvme,
         checksum_sha1: sums.checksum_sha1,
         checksum_sha256: sums.checksum_sha256,
-        checksum_type: checksum_type(&object).filter(|_| show_sum),
-        content_disposition: object.description.content_disposition.clone(),
-        content_encoding: object.description.content_encoding.clone(),
-        content_language: object.description.content_language.clone(),
+        checksum_type: checksum_type(object).filter(|_| show_sum),
+        content_disposition: description.content_disposition,
+        content_encoding: description.content_encoding,
+        content_language: description.content_language,
         content_length: Some(size(range.end - range.start)),
         content_range: content_range(&range, object.size).filter(|_| partial),
-        content_type: Some(content_type(&object)),
+        content_type: Some(content_type(object)),
         e_tag: Some(ETag::Strong(object.etag.clone())),
         last_modified: Some(timestamp(object.modified_at)),
-        metadata: Some(object.description.metadata.clone().into_iter().collect()),
-        parts_count: parts_count(&object).filter(|_| input.part_number.is_some()),
+        metadata: Some(description.metadata.into_iter().collect()),
+        parts_count: parts_count(object).filter(|_| asked.part.is_some()),
         ..GetObjectOutput::default()
-    })
+    };
+    Ok((answer, range))
 }
 
-fn content_type(object: &Object) -> String {
-    object.description.content_type.clone().unwrap_or_else(|| "binary/octet-stream".into())
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
+pub(super) async fn get(store: &Store, input: GetObjectInput) -> Result<GetObjectOutput, S3Error> {
+    let (object, files) = store.object_to_read(&input.bucket, &input.key).await?;
+    let asked = Asked {
+        conditions: ReadConditions {
+            if_match: input.if_match.as_ref(),
+            if_none_match: input.if_none_match.as_ref(),
+            if_modified_since: input.if_modified_since.as_ref(),
+            if_unmodified_since: input.if_unmodified_since.as_ref(),
+        },
+        range: input.range.as_ref(),
+        part: input.part_number,
+        sums: input.checksum_mode.is_some(),
+    };
+    let (answer, range) = answer_without_body(&object, &asked)?;
+    let bytes = files.read(range).map_ok(Frame::data);
+    let body = StreamingBlob::from(s3s::Body::http_body_unsync(StreamBody::new(bytes)));
+    Ok(GetObjectOutput { body: Some(body), ..answer })
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
 pub(super) async fn head(store: &Store, input: HeadObjectInput) -> Result<HeadObjectOutput, S3Error> {
     let object = store.object(&input.bucket, &input.key).await?;
-    check_read(
-        &ReadConditions {
+    let asked = Asked {
+        conditions: ReadConditions {
             if_match: input.if_match.as_ref(),
             if_none_match: input.if_none_match.as_ref(),
             if_modified_since: input.if_modified_since.as_ref(),
             if_unmodified_since: input.if_unmodified_since.as_ref(),
         },
-        &object,
-    )?;
-    let (range, partial) = wanted(&object, input.range.as_ref(), input.part_number)?;
-    let show_sum = input.checksum_mode.is_some() && !partial;
-    let sums = object.sum.as_ref().filter(|_| show_sum).map(Sum::to_answer).unwrap_or_default();
+        range: input.range.as_ref(),
+        part: input.part_number,
+        sums: input.checksum_mode.is_some(),
+    };
+    let (answer, _) = answer_without_body(&object, &asked)?;
     Ok(HeadObjectOutput {
-        accept_ranges: Some("bytes".into()),
-        cache_control: object.description.cache_control.clone(),
-        checksum_crc32: sums.checksum_crc32,
-        checksum_crc32c: sums.checksum_crc32c,
-        checksum_crc64nvme: sums.checksum_crc64nvme,
-        checksum_sha1: sums.checksum_sha1,
-        checksum_sha256: sums.checksum_sha256,
-        checksum_type: checksum_type(&object).filter(|_| show_sum),
-        content_disposition: object.description.content_disposition.clone(),
-        content_encoding: object.description.content_encoding.clone(),
-        content_language: object.description.content_language.clone(),
-        content_length: Some(size(range.end - range.start)),
-        content_range: content_range(&range, object.size).filter(|_| partial),
-        content_type: Some(content_type(&object)),
-        e_tag: Some(ETag::Strong(object.etag.clone())),
-        last_modified: Some(timestamp(object.modified_at)),
-        metadata: Some(object.description.metadata.clone().into_iter().collect()),
-        parts_count: parts_count(&object).filter(|_| input.part_number.is_some()),
+        accept_ranges: answer.accept_ranges,
+        cache_control: answer.cache_control,
+        checksum_crc32: answer.checksum_crc32,
+        checksum_crc32c: answer.checksum_crc32c,
+        checksum_crc64nvme: answer.checksum_crc64nvme,
+        checksum_sha1: answer.checksum_sha1,
+        checksum_sha256: answer.checksum_sha256,
+        checksum_type: answer.checksum_type,
+        content_disposition: answer.content_disposition,
+        content_encoding: answer.content_encoding,
+        content_language: answer.content_language,
+        content_length: answer.content_length,
+        content_range: answer.content_range,
+        content_type: answer.content_type,
+        e_tag: answer.e_tag,
+        last_modified: answer.last_modified,
+        metadata: answer.metadata,
+        parts_count: answer.parts_count,
         ..HeadObjectOutput::default()
     })
 }

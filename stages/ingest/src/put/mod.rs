@@ -1,11 +1,15 @@
 //! From good rows to acknowledged records: queue, shards, aggregates, retries.
 //!
-//! [`lanes`] decides, without I/O and without a clock, what may be put next; [`writer`] makes the calls and
-//! feeds their outcomes back; [`pending`] collects the outcomes of one request's rows.
+//! [`queue`] is the way in, bounded in bytes; [`lanes`] decides, without I/O and without a clock, what may be put
+//! next; [`writer`] starts each [`call`] and feeds its outcome back; [`pending`] collects the outcomes of one request's
+//! rows.
 
+mod call;
 mod lanes;
 mod pending;
+mod queue;
 mod writer;
 
 pub(crate) use pending::{Outcome, Pending, Trouble};
-pub(crate) use writer::{Queue, QueueRoom, Writer};
+pub(crate) use queue::{Queue, QueueRoom};
+pub(crate) use writer::Writer;

@@ -1,4 +1,4 @@
-//! Makes the calls that the lanes decide on, and answers the requests whose rows are in them.
+//! The task that starts the calls which the lanes decide on, and answers the requests whose rows are in them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,23 +8,20 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use penstock_api::spec::Aggregation;
 use penstock_contract::ShardId;
 use penstock_runtime::{Backoff, Health};
-use penstock_stream::{ErrorKind, PutAck, PutEntry, ShardFilter, ShardMap, StreamError, list_shards, put_records};
+use penstock_stream::{PutAck, ShardFilter, ShardMap, list_shards};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lanes::{Call, CallEntry, Ending, Lanes};
-use super::pending::{Outcome, Pending, Row, Trouble, settle_rows};
-use crate::check::GoodRow;
+use super::call::{Ended, FailedCall, Failure, make};
+use super::lanes::{Ending, Lanes};
+use super::pending::{Outcome, Row, Trouble, settle_rows};
+use super::queue::{Queue, QueueRoom};
 use crate::telemetry::Telemetry;
 
-/// How long one call may take before it counts as failed. The rows are put again then.
-const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// Messages on their way to the writer; what they hold is bounded by the queue.
 const INBOX: usize = 64;
-/// So many bytes go to the writer at once, and so much must be free in the queue for them.
-const MAX_CHUNK: u32 = 256 << 10;
 /// The shards are listed again after this long at the earliest.
 const REFRESH_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_REFRESH_PAUSE: Duration = Duration::from_secs(10);
@@ -32,75 +29,6 @@ const LONGEST_REFRESH_PAUSE: Duration = Duration::from_secs(10);
 const WARNING_PAUSE: Duration = Duration::from_secs(5);
 /// The name under which the stream stands in the stage's health.
 const CONCERN: &str = "stream";
-
-/// The way into the stream: bounded in bytes over all requests. Cheap to clone.
-#[derive(Debug, Clone)]
-pub(crate) struct Queue {
-    inbox: mpsc::Sender<Vec<Row>>,
-    room: Arc<Semaphore>,
-    /// The writer has ended.
-    closed: CancellationToken,
-    telemetry: Telemetry,
-}
-
-impl Queue {
-    /// Waits until something can be queued; false when that takes too long.
-    pub(crate) async fn has_room(&self, patience: Duration) -> bool {
-        matches!(timeout(patience, self.room.acquire()).await, Ok(Ok(_)))
-    }
-
-    /// Puts the rows and waits until each is stored or its time is over.
-    pub(crate) async fn put(&self, rows: Vec<GoodRow>, request: &Arc<Pending>) {
-        let mut chunk = Vec::new();
-        let mut cost = 0_u32;
-        let mut rows = rows.into_iter().zip(0..);
-        let mut next = rows.next();
-        while let Some((row, place)) = next.take() {
-            let GoodRow { data, key, hash, .. } = row;
-            let row = Row { data, key, hash, request: request.clone(), place };
-            cost = cost.saturating_add(row.cost());
-            chunk.push(row);
-            next = rows.next();
-            if cost >= MAX_CHUNK || next.is_none() {
-                self.send(std::mem::take(&mut chunk), std::mem::take(&mut cost), request.deadline).await;
-            }
-        }
-        tokio::select! {
-            () = request.all_settled() => {}
-            () = self.closed.cancelled() => {}
-        }
-    }
-
-    async fn send(&self, chunk: Vec<Row>, cost: u32, deadline: Instant) {
-        let sent = async {
-            let room = self.room.acquire_many(cost).await.ok()?;
-            let place = self.inbox.reserve().await.ok()?;
-            room.forget();
-            self.telemetry.queued(cost);
-            Some(place)
-        };
-        match timeout_at(deadline, sent).await {
-            Ok(Some(place)) => place.send(chunk),
-            // The queue stayed full for as long as a row may wait, or the writer is gone.
-            Err(_) | Ok(None) => settle_rows(&chunk, |_| Outcome::Failed(Trouble::Unavailable)),
-        }
-    }
-}
-
-/// How much may wait.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct QueueRoom {
-    pub(crate) max_queued_bytes: u64,
-    pub(crate) max_row_bytes: u64,
-}
-
-impl QueueRoom {
-    /// A chunk ends with the row that fills it; so much must fit, or the row could never be queued.
-    fn permits(self) -> usize {
-        let largest_chunk = self.max_row_bytes.saturating_add(2 * u64::from(MAX_CHUNK));
-        usize::try_from(self.max_queued_bytes.max(largest_chunk)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)
-    }
-}
 
 /// The one task that puts rows into the stream.
 pub(crate) struct Writer {
@@ -123,26 +51,6 @@ pub(crate) struct Writer {
     /// When a failing call was last told of in the log.
     last_warning: Option<Instant>,
     _closed: DropGuard,
-}
-
-/// A call that came back.
-struct Ended {
-    shard: ShardId,
-    seconds: f64,
-    result: Result<Vec<(Result<PutAck, Failure>, Vec<Row>)>, FailedCall>,
-}
-
-/// A call that failed as a whole.
-struct FailedCall {
-    failure: Failure,
-    message: String,
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Failure {
-    trouble: Trouble,
-    reason: &'static str,
 }
 
 impl Writer {
@@ -352,53 +260,4 @@ impl Writer {
 async fn list_open(client: &Client, stream: &str) -> Result<ShardMap, String> {
     let shards = list_shards(client, stream, &ShardFilter::AtLatest).await.map_err(|error| error.to_string())?;
     ShardMap::new(&shards).map_err(|error| error.to_string())
-}
-
-async fn make(client: Client, stream: Arc<str>, call: Call, telemetry: Telemetry) -> Ended {
-    let started = Instant::now();
-    let Call { shard, entries } = call;
-    let (entries, rows): (Vec<PutEntry>, Vec<Vec<Row>>) = entries.into_iter().filter_map(finish).unzip();
-    telemetry.put_started(&entries);
-    let (failure, message) = match timeout(CALL_LIMIT, put_records(&client, &stream, &entries)).await {
-        Ok(Ok(outcomes)) => {
-            let outcomes = outcomes.into_iter().map(|outcome| outcome.map_err(|error| entry_failure(error.throttled)));
-            let result = Ok(outcomes.zip(rows).collect());
-            return Ended { shard, seconds: started.elapsed().as_secs_f64(), result };
-        }
-        Ok(Err(error)) => (call_failure(&error), full(&error)),
-        Err(_) => {
-            let failure = Failure { trouble: Trouble::Unavailable, reason: ErrorKind::Timeout.reason() };
-            (failure, format!("no answer within {} s", CALL_LIMIT.as_secs()))
-        }
-    };
-    let rows = rows.into_iter().flatten().collect();
-    Ended { shard, seconds: started.elapsed().as_secs_f64(), result: Err(FailedCall { failure, message, rows }) }
-}
-
-fn finish(entry: CallEntry) -> Option<(PutEntry, Vec<Row>)> {
-    let CallEntry { aggregator, rows } = entry;
-    aggregator.finish().map(|aggregate| (aggregate.entry, rows))
-}
-
-fn entry_failure(throttled: bool) -> Failure {
-    if throttled {
-        Failure { trouble: Trouble::Throttled, reason: ErrorKind::Throttled.reason() }
-    } else {
-        Failure { trouble: Trouble::Unavailable, reason: ErrorKind::Internal.reason() }
-    }
-}
-
-fn call_failure(error: &StreamError) -> Failure {
-    let trouble = match error.kind() {
-        ErrorKind::Throttled | ErrorKind::LimitExceeded => Trouble::Throttled,
-        ErrorKind::InvalidArgument => Trouble::Invalid,
-        _ => Trouble::Unavailable,
-    };
-    Failure { trouble, reason: error.reason() }
-}
-
-/// An error with its causes, on one line.
-fn full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -7,9 +7,8 @@ use bytes::Bytes;
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use encoding_rs::{Encoding, UTF_8};
 use penstock_contract::Rejection;
+use penstock_process::cell::{CellType, ColumnType, ColumnTypes, Unfit, write_string};
 
-use super::cell::{write_cell, write_string};
-use super::columns::{ColumnType, ColumnTypes};
 use super::{RawRow, Rows, malformed};
 use crate::problem::{Problem, ProblemKind};
 
@@ -128,6 +127,21 @@ fn write_row(columns: &[Column], row: &ByteRecord, max_bytes: usize, json: &mut 
     Ok(())
 }
 
+/// Writes the cell as the column wants it. What it cannot be is for the schema to refuse, in its words: a number that
+/// is not whole stays a number, all else becomes a string, and an empty cell is a field that is missing. False when
+/// nothing was written.
+fn write_cell(cell: &str, wants: ColumnType, json: &mut Vec<u8>) -> bool {
+    match wants.write(cell, json) {
+        Ok(written) => written,
+        Err(Unfit::Empty) => false,
+        Err(Unfit::Integer) => write_cell(cell, ColumnType { cell: CellType::Number, ..wants }, json),
+        Err(Unfit::Number | Unfit::Boolean | Unfit::Json) => {
+            write_string(cell, json);
+            true
+        }
+    }
+}
+
 fn text<'a>(column: &Column, cell: &'a [u8]) -> Result<&'a str, Rejection> {
     let text = std::str::from_utf8(cell).map_err(|error| {
         let message = format!("{}: the cell is not UTF-8 from its byte {} on", column.name, error.valid_up_to());
@@ -171,7 +185,7 @@ mod tests {
     fn csv_in(body: &[u8], encoding: &'static Encoding) -> Result<Vec<String>, String> {
         let schema = json!({"required": ["No"], "properties": {"No": {"type": "string"}, "Qty": {"type": "integer"}}});
         let mut rows = Collected::default();
-        let types = ColumnTypes::of(schema.as_object());
+        let types = ColumnTypes::of(schema.as_object().unwrap());
         split_csv(&Bytes::copy_from_slice(body), encoding, &types, 1000, &mut rows)
             .map_err(|problem| format!("{problem:?}"))?;
         Ok(rows.0)
@@ -185,6 +199,20 @@ mod tests {
     fn cells_may_hold_quotes_commas_and_line_breaks() {
         let rows = csv(b"No,Text,Qty\r\n1,\"a \"\"b\"\",\r\nc\",6\r\n\r\n2,5\" pipe,\n").unwrap();
         assert_eq!(rows, [r#"{"No":"1","Text":"a \"b\",\r\nc","Qty":6}"#, r#"{"No":"2","Text":"5\" pipe"}"#]);
+    }
+
+    #[test]
+    fn what_does_not_fit_stays_as_it_is_for_the_schema_to_refuse() {
+        assert_eq!(
+            csv(b"No,Qty\n1,17850.0\n2,17850.5\n3,six\n4, \n").unwrap(),
+            [r#"{"No":"1","Qty":17850}"#, r#"{"No":"2","Qty":17850.5}"#, r#"{"No":"3","Qty":"six"}"#, r#"{"No":"4"}"#,]
+        );
+        assert_eq!(csv(b"No,Qty\n,6\n").unwrap(), [r#"{"No":"","Qty":6}"#]);
+        let schema =
+            json!({"required": ["Qty"], "properties": {"Qty": {"type": "integer"}, "Gift": {"type": "boolean"}}});
+        let (mut rows, types) = (Collected::default(), ColumnTypes::of(schema.as_object().unwrap()));
+        split_csv(&Bytes::from_static(b"Qty,Gift\n,maybe\n"), UTF_8, &types, 1000, &mut rows).unwrap();
+        assert_eq!(rows.0, [r#"{"Gift":"maybe"}"#]);
     }
 
     #[test]

@@ -3,19 +3,17 @@
 //! A row that cannot be right is handed on as refused, and the others go on. Only what makes it impossible to
 //! say where rows begin and end refuses the whole body, with the place in the message.
 
-mod cell;
-mod columns;
 mod csv;
 mod json;
 mod made;
 
 use bytes::Bytes;
 use penstock_contract::Rejection;
+use penstock_process::cell::ColumnTypes;
 
 use crate::headers::Format;
 use crate::problem::{Problem, ProblemKind};
 
-pub(crate) use columns::ColumnTypes;
 pub(crate) use made::Made;
 
 /// A row as it stands in the body.
