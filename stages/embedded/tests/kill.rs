@@ -3,12 +3,16 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, Put, PutRequest, ScalarAttributeType,
+    TransactWriteItem, Update, WriteRequest,
+};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
 use common::create_stream;
@@ -164,4 +168,141 @@ fn walk(dir: &Path) -> usize {
         .map(|entry| entry.unwrap().path())
         .map(|path| if path.is_dir() { walk(&path) } else { 1 })
         .sum()
+}
+
+const TABLE: &str = "items";
+/// Items that a transaction puts, beside the one that counts transactions.
+const IN_TRANSACTION: usize = 8;
+
+/// Keys of items, and names of transactions, that were acknowledged.
+#[derive(Debug, Default, Clone)]
+struct Items {
+    keys: BTreeSet<String>,
+    transactions: BTreeSet<String>,
+}
+
+type AcknowledgedItems = Arc<Mutex<Items>>;
+
+fn item(key: &str) -> HashMap<String, AttributeValue> {
+    let body = AttributeValue::S("x".repeat(500));
+    HashMap::from([("p".to_owned(), AttributeValue::S(key.to_owned())), ("body".to_owned(), body)])
+}
+
+async fn create_table(client: &aws_sdk_dynamodb::Client) {
+    let attribute = AttributeDefinition::builder().attribute_name("p").attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder().attribute_name("p").key_type(KeyType::Hash);
+    let table = client.create_table().table_name(TABLE).billing_mode(BillingMode::PayPerRequest);
+    let table = table.attribute_definitions(attribute.build().unwrap()).key_schema(key.build().unwrap());
+    table.send().await.unwrap();
+}
+
+/// Puts items, one a request, until the engines are gone.
+async fn put_items(url: String, round: usize, acknowledged: AcknowledgedItems) {
+    let client = common::dynamodb(&url);
+    for n in 0.. {
+        let key = format!("put/{round}/{n}");
+        if client.put_item().table_name(TABLE).set_item(Some(item(&key))).send().await.is_err() {
+            return;
+        }
+        acknowledged.lock().keys.insert(key);
+    }
+}
+
+/// Puts items in batches until the engines are gone.
+async fn put_batches(url: String, round: usize, acknowledged: AcknowledgedItems) {
+    let client = common::dynamodb(&url);
+    for batch in 0.. {
+        let keys: Vec<String> = (0..25).map(|n| format!("batch/{round}/{batch}/{n}")).collect();
+        let put = |key: &String| PutRequest::builder().set_item(Some(item(key))).build().unwrap();
+        let writes = keys.iter().map(|key| WriteRequest::builder().put_request(put(key)).build()).collect();
+        let Ok(answer) = client.batch_write_item().request_items(TABLE, writes).send().await else { return };
+        assert!(answer.unprocessed_items().is_none_or(HashMap::is_empty));
+        acknowledged.lock().keys.extend(keys);
+    }
+}
+
+/// Writes transactions until the engines are gone: each puts its items and counts itself.
+async fn transact(url: String, round: usize, acknowledged: AcknowledgedItems) {
+    let client = common::dynamodb(&url);
+    let count = Update::builder()
+        .table_name(TABLE)
+        .key("p", AttributeValue::S("transactions".into()))
+        .update_expression("ADD written :one")
+        .expression_attribute_values(":one", AttributeValue::N("1".into()))
+        .build()
+        .unwrap();
+    for n in 0.. {
+        let name = format!("{round}-{n}");
+        let put = |at: usize| {
+            let put = Put::builder().table_name(TABLE).set_item(Some(item(&format!("transaction/{name}/{at}"))));
+            TransactWriteItem::builder().put(put.build().unwrap()).build()
+        };
+        let mut writes: Vec<TransactWriteItem> = (0..IN_TRANSACTION).map(put).collect();
+        writes.push(TransactWriteItem::builder().update(count.clone()).build());
+        if client.transact_write_items().set_transact_items(Some(writes)).send().await.is_err() {
+            return;
+        }
+        acknowledged.lock().transactions.insert(name);
+    }
+}
+
+/// All items by their keys.
+async fn scan(url: &str) -> BTreeMap<String, HashMap<String, AttributeValue>> {
+    let mut items = BTreeMap::new();
+    let mut pages = common::dynamodb(url).scan().table_name(TABLE).consistent_read(true).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        for found in page.unwrap().items() {
+            items.insert(found["p"].as_s().unwrap().clone(), found.clone());
+        }
+    }
+    items
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_acknowledged_item_is_there_after_kill_9_and_transactions_are_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let acknowledged = AcknowledgedItems::default();
+    let process = Process::start(dir.path());
+    create_table(&common::dynamodb(&process.url)).await;
+    process.kill();
+    for round in 0..6 {
+        let process = Process::start(dir.path());
+        let (url, items) = (|| process.url.clone(), || Arc::clone(&acknowledged));
+        let writers = [
+            tokio::spawn(put_items(url(), round, items())),
+            tokio::spawn(put_batches(url(), round, items())),
+            tokio::spawn(transact(url(), round, items())),
+        ];
+        let before = acknowledged.lock().clone();
+        let (enough, enough_transactions) =
+            (before.keys.len() + 80 + 15 * round, before.transactions.len() + 2 + round);
+        common::until("acknowledged items", || async {
+            let now = acknowledged.lock();
+            now.keys.len() >= enough && now.transactions.len() >= enough_transactions
+        })
+        .await;
+        process.kill();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+    let process = Process::start(dir.path());
+    let found = scan(&process.url).await;
+    let acknowledged = acknowledged.lock().clone();
+    for key in &acknowledged.keys {
+        assert_eq!(found.get(key), Some(&item(key)), "an acknowledged item is there as it was sent");
+    }
+    let mut transactions: BTreeMap<String, usize> = BTreeMap::new();
+    for key in found.keys().filter_map(|key| key.strip_prefix("transaction/")) {
+        *transactions.entry(key.split('/').next().unwrap().to_owned()).or_default() += 1;
+    }
+    for (name, items) in &transactions {
+        assert_eq!(*items, IN_TRANSACTION, "transaction {name} is there as a whole");
+    }
+    for name in &acknowledged.transactions {
+        assert!(transactions.contains_key(name), "acknowledged transaction {name} is there");
+    }
+    let counted: usize = found["transactions"]["written"].as_n().unwrap().parse().unwrap();
+    assert_eq!(counted, transactions.len(), "what a transaction adds is there once for each");
+    process.kill();
 }

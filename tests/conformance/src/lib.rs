@@ -3,11 +3,15 @@
 //! The scripts beside this crate use boto3, pinned in `requirements.txt`. [`python`] gives an interpreter
 //! that has it, in a virtual environment under the user's cache folder, made when it is first asked for.
 
+mod local_aws;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+
+pub use local_aws::{LocalAws, LocalAwsOptions};
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 
@@ -15,6 +19,23 @@ const REQUIREMENTS: &str = include_str!("../requirements.txt");
 #[must_use]
 pub fn scripts() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The `penstock` command: what `PENSTOCK_BIN` names, else the one that was built beside this program.
+/// `cargo test --workspace` and `cargo xtask` build it first.
+///
+/// # Errors
+/// When there is none.
+pub fn penstock() -> anyhow::Result<PathBuf> {
+    if let Some(named) = std::env::var_os("PENSTOCK_BIN") {
+        return Ok(named.into());
+    }
+    let this = std::env::current_exe().context("this program does not know where it is")?;
+    let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("penstock")).find(|path| path.is_file());
+    match beside {
+        Some(path) => Ok(path),
+        None => bail!("there is no penstock beside {}: cargo build --workspace, in the same profile", this.display()),
+    }
 }
 
 /// A Python interpreter that has the pinned packages.

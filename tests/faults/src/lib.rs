@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+pub use penstock_conformance::penstock;
 
 pub use client::Client;
 pub use server::{Ready, Server, ServerOptions, Source};
@@ -21,23 +22,6 @@ pub use verify::{Verdict, verify};
 pub fn root() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.ancestors().nth(2).unwrap_or(manifest).to_owned()
-}
-
-/// The `penstock` command: what `PENSTOCK_BIN` names, else the one that was built beside this program.
-/// `cargo test --workspace` and `cargo xtask` build it first.
-///
-/// # Errors
-/// When there is none.
-pub fn penstock() -> anyhow::Result<PathBuf> {
-    if let Some(named) = std::env::var_os("PENSTOCK_BIN") {
-        return Ok(named.into());
-    }
-    let this = std::env::current_exe().context("this program does not know where it is")?;
-    let beside = this.ancestors().skip(1).take(2).map(|folder| folder.join("penstock")).find(|path| path.is_file());
-    match beside {
-        Some(path) => Ok(path),
-        None => bail!("there is no penstock beside {}: cargo build --workspace, in the same profile", this.display()),
-    }
 }
 
 /// Generates shop data.

@@ -1,9 +1,12 @@
 //! The engine's clock, so that tests can let days pass.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::model::Millis;
+
+/// How often a clock is looked at by those who wait for a time, in milliseconds: it may be set meanwhile.
+const LOOK_AGAIN: Millis = 500;
 
 /// Reads the time.
 #[derive(Clone)]
@@ -24,5 +27,15 @@ impl Clock {
 
     pub(super) fn now(&self) -> Millis {
         (self.0)()
+    }
+
+    /// Waits until it is that time.
+    pub(super) async fn reach(&self, time: Millis) {
+        loop {
+            match time.saturating_sub(self.now()) {
+                0 => return,
+                left => tokio::time::sleep(Duration::from_millis(left.min(LOOK_AGAIN))).await,
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::clock::Clock;
 use super::error::{ApiError, ErrorKind};
-use super::service::Answer;
+use super::service::{Answer, Subscription};
 use super::{Kinesis, Limits};
 
 const HOUR: u64 = 3_600_000;
@@ -281,6 +282,133 @@ async fn a_shard_whose_records_have_expired_is_gone() {
     world.maintain().await;
     assert_eq!(world.ok("ListShards", json!({ "StreamName": "s" })).await["Shards"].as_array().unwrap().len(), 2);
     assert_eq!(world.stored_records().await, 0);
+}
+
+/// A subscription that is read to its end.
+struct Reader(Subscription);
+
+impl Reader {
+    /// The kind of the next event and what it says; `None` at the end of the stream.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        let next = tokio::time::timeout(Duration::from_secs(20), self.0.events.recv());
+        let frame = next.await.expect("an event, or the end, within twenty seconds")?;
+        let headers = u32::from_be_bytes(frame[4..8].try_into().unwrap()) as usize;
+        let kind = String::from_utf8_lossy(&frame[12..12 + headers]).into_owned();
+        Some((kind, serde_json::from_slice(&frame[12 + headers..frame.len() - 4]).unwrap()))
+    }
+
+    /// Reads until a record has come; gives its text and where to go on.
+    async fn record(&mut self) -> (String, String) {
+        loop {
+            let (kind, event) = self.next().await.expect("a record before the end");
+            assert!(!kind.contains("exception"), "{kind} {event}");
+            if let Some(record) = event["Records"].as_array().and_then(|records| records.first()) {
+                let text = String::from_utf8(STANDARD.decode(record["Data"].as_str().unwrap()).unwrap()).unwrap();
+                return (text, event["ContinuationSequenceNumber"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+
+    /// Reads to the end, which no error and no further record comes before.
+    async fn ends(mut self) {
+        while let Some((kind, event)) = self.next().await {
+            assert!(!kind.contains("exception"), "{kind} {event}");
+            assert_eq!(event["Records"], json!([]), "a record came after the last one");
+        }
+    }
+}
+
+impl World {
+    async fn consumer(&self) -> String {
+        let register = json!({ "StreamARN": "arn:aws:kinesis:eu-west-1:000000000000:stream/s", "ConsumerName": "fan" });
+        let consumer = self.ok("RegisterStreamConsumer", register).await["Consumer"]["ConsumerARN"].clone();
+        self.pass(1_000);
+        consumer.as_str().unwrap().to_owned()
+    }
+
+    async fn subscribe(&self, consumer: &str, position: Value) -> Result<Reader, ApiError> {
+        let request = json!({
+            "ConsumerARN": consumer, "ShardId": "shardId-000000000000", "StartingPosition": position,
+        });
+        let body = Bytes::from(request.to_string());
+        match self.kinesis.service().unwrap().call("SubscribeToShard", body).await? {
+            Answer::Events(subscription) => Ok(Reader(subscription)),
+            _ => panic!("no events"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_ends_after_five_minutes_without_an_error_and_the_next_one_goes_on() {
+    let world = World::new().await;
+    world.stream("s", 1).await;
+    let consumer = world.consumer().await;
+    world.put("one").await;
+    let mut first = world.subscribe(&consumer, json!({ "Type": "TRIM_HORIZON" })).await.unwrap();
+    assert_eq!(first.record().await.0, "one");
+    world.pass(299_999);
+    world.put("two").await;
+    let (text, number) = first.record().await;
+    assert_eq!(text, "two", "a millisecond before its end it still pushes");
+    world.pass(1);
+    first.ends().await;
+    world.put("three").await;
+    let go_on = json!({ "Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": number });
+    let mut second = world.subscribe(&consumer, go_on).await.unwrap();
+    assert_eq!(second.record().await.0, "three");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_is_taken_over_after_five_seconds_and_not_before() {
+    let world = World::new().await;
+    world.stream("s", 1).await;
+    let consumer = world.consumer().await;
+    world.put("one").await;
+    let mut first = world.subscribe(&consumer, json!({ "Type": "TRIM_HORIZON" })).await.unwrap();
+    let (_, number) = first.record().await;
+    let go_on = json!({ "Type": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": number });
+    world.pass(4_999);
+    let refusal = world.subscribe(&consumer, go_on.clone()).await.err().unwrap();
+    assert_eq!(refusal.kind, ErrorKind::ResourceInUse);
+    world.pass(1);
+    let mut second = world.subscribe(&consumer, go_on.clone()).await.unwrap();
+    first.ends().await;
+    world.put("two").await;
+    assert_eq!(second.record().await.0, "two");
+    // The five seconds are counted from the call that took over.
+    assert_eq!(world.subscribe(&consumer, go_on).await.err().unwrap().kind, ErrorKind::ResourceInUse);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_expired_does_not_come_back_with_a_longer_retention() {
+    let world = World::new().await;
+    world.stream("s", 1).await;
+    world.put("expired").await;
+    world.pass(24 * HOUR);
+    world.put("kept").await;
+    // The background work has hardly run yet, so the expired record is still on the disk.
+    world.ok("IncreaseStreamRetentionPeriod", json!({ "StreamName": "s", "RetentionPeriodHours": 48 })).await;
+    assert_eq!(world.read_from(0, "TRIM_HORIZON", json!({})).await, ["kept"]);
+    world.pass(47 * HOUR);
+    assert_eq!(world.read_from(0, "TRIM_HORIZON", json!({})).await, ["kept"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_mode_is_switched_twice_a_day() {
+    let world = World::new().await;
+    world.stream("s", 1).await;
+    let switch = |mode: &str| {
+        json!({
+            "StreamARN": "arn:aws:kinesis:eu-west-1:000000000000:stream/s", "StreamModeDetails": { "StreamMode": mode },
+        })
+    };
+    for mode in ["ON_DEMAND", "PROVISIONED"] {
+        world.ok("UpdateStreamMode", switch(mode)).await;
+        world.pass(1_000);
+    }
+    assert_eq!(world.refused("UpdateStreamMode", switch("ON_DEMAND")).await, ErrorKind::LimitExceeded);
+    world.pass(24 * HOUR);
+    world.ok("UpdateStreamMode", switch("ON_DEMAND")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use http::header::{HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use s3s::dto::{ETagCondition, Timestamp};
 use s3s::{S3Error, s3_error};
 
@@ -58,6 +59,17 @@ pub(super) fn of_write(
              either If-None-Match: * or If-Match."
         )),
     }
+}
+
+/// The condition of a copy, which `s3s` does not read.
+pub(super) fn of_headers(headers: &HeaderMap) -> Result<Condition, S3Error> {
+    let condition = |name| {
+        let text = headers.get(name).map(HeaderValue::to_str).transpose();
+        let text = text.map_err(|_| s3_error!(InvalidArgument, "A condition cannot be read."))?;
+        text.map(|text| text.parse().map_err(|_| s3_error!(InvalidArgument, "A condition is no ETag."))).transpose()
+    };
+    let (if_match, if_none_match) = (condition(IF_MATCH)?, condition(IF_NONE_MATCH)?);
+    of_write(if_match.as_ref(), if_none_match.as_ref())
 }
 
 /// 412.

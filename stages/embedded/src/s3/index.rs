@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blobs::{Blob, BlobId};
 use super::digest::{Algorithm, Sum};
+use super::tagging::Tags;
 
 const BUCKETS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("buckets");
 const OBJECTS: TableDefinition<'_, (&str, &[u8]), &[u8]> = TableDefinition::new("objects");
@@ -78,6 +79,8 @@ pub(super) struct Description {
     pub(super) cache_control: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub(super) metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(super) tags: Tags,
 }
 
 /// An object.
@@ -288,6 +291,21 @@ impl Index {
         }
         transaction.commit()?;
         Ok(Written::Done(freed))
+    }
+
+    /// Gives an object other tags; false when there is no such object.
+    pub(super) fn set_tags(&self, bucket: &str, key: &str, tags: Tags) -> Result<bool, IndexError> {
+        let transaction = self.write()?;
+        {
+            let mut objects = transaction.open_table(OBJECTS)?;
+            let at = (bucket, key.as_bytes());
+            let current: Option<Object> = objects.get(at)?.map(|entry| read(entry.value())).transpose()?;
+            let Some(mut object) = current else { return Ok(false) };
+            object.description.tags = tags;
+            objects.insert(at, serde_json::to_vec(&object)?.as_slice())?;
+        }
+        transaction.commit()?;
+        Ok(true)
     }
 
     /// Deletes objects; returns the files that they named. Those that are not there are no error, as in the service.

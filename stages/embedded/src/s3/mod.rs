@@ -15,6 +15,7 @@ mod multipart;
 mod objects;
 mod operations;
 mod store;
+mod tagging;
 mod unsign;
 
 use std::io;

@@ -1,20 +1,27 @@
 //! Uploads in parts. A complete upload is an object that names the files of its parts; nothing is copied.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt as _};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, Checksum, ChecksumAlgorithm, ChecksumType,
-    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, CreateMultipartUploadInput,
-    CreateMultipartUploadOutput, ETag, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput,
-    ListPartsOutput, MultipartUpload as UploadDto, Part as PartDto, UploadPartInput, UploadPartOutput,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, CopyPartResult,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput, MultipartUpload as UploadDto, Part as PartDto,
+    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3Error, S3Request, s3_error};
 
 use super::blobs::Blob;
 use super::buckets::owner;
-use super::conditions::of_write;
+use super::conditions::{ReadConditions, of_write};
 use super::digest::{Algorithm, Check, Expected, Sum};
 use super::index::{Description, Object, Part, Upload};
-use super::objects::{algorithm, announced, body, metadata, read_all};
+use super::objects::{algorithm, announced, body, metadata, open_source, read_all};
 use super::store::{Store, no_bucket, no_upload, now, size, timestamp};
+use super::tagging;
+use crate::front::body::BoxError;
 
 /// Parts per upload, and uploads or parts per page.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
@@ -46,6 +53,7 @@ pub(super) async fn create(
             content_language: input.content_language,
             cache_control: input.cache_control,
             metadata: metadata(input.metadata)?,
+            tags: tagging::of_header(input.tagging.as_deref())?,
         },
     };
     let id = uuid::Uuid::new_v4().simple().to_string();
@@ -97,14 +105,11 @@ pub(super) async fn put_part(store: &Store, request: S3Request<UploadPartInput>)
         algorithm: algorithm(named, &headers).or(of_upload.algorithm),
         announced: announced(&extensions),
     };
-    let (blob, digests) = store.blobs.write(body(input.body), expected).await?;
-    let part = Part { blob, md5: digests.md5, sum: digests.sum.clone(), modified_at: now() };
-    let written =
-        store.index(move |index| index.put_part(&input.bucket, &input.key, &input.upload_id, number, &part)).await?;
-    store.settle(written, &[blob]).await?;
-    let sums = digests.sum.as_ref().map(Sum::to_answer).unwrap_or_default();
+    let at = PartAt { bucket: input.bucket, key: input.key, upload: input.upload_id, number };
+    let part = write_part(store, at, body(input.body), expected).await?;
+    let sums = part.sum.as_ref().map(Sum::to_answer).unwrap_or_default();
     Ok(UploadPartOutput {
-        e_tag: Some(ETag::Strong(hex::encode(digests.md5))),
+        e_tag: Some(ETag::Strong(hex::encode(part.md5))),
         checksum_crc32: sums.checksum_crc32,
         checksum_crc32c: sums.checksum_crc32c,
         checksum_crc64nvme: sums.checksum_crc64nvme,
@@ -112,6 +117,73 @@ pub(super) async fn put_part(store: &Store, request: S3Request<UploadPartInput>)
         checksum_sha256: sums.checksum_sha256,
         ..UploadPartOutput::default()
     })
+}
+
+/// Where a part belongs.
+struct PartAt {
+    bucket: String,
+    key: String,
+    upload: String,
+    number: u16,
+}
+
+/// Writes the bytes, then the entry that makes them a part.
+async fn write_part(
+    store: &Store,
+    at: PartAt,
+    body: impl Stream<Item = Result<Bytes, BoxError>> + Send,
+    expected: Expected,
+) -> Result<Part, S3Error> {
+    let (blob, digests) = store.blobs.write(body, expected).await?;
+    let part = Part { blob, md5: digests.md5, sum: digests.sum, modified_at: now() };
+    let entry = part.clone();
+    let written = store.index(move |index| index.put_part(&at.bucket, &at.key, &at.upload, at.number, &entry)).await?;
+    store.settle(written, &[blob]).await?;
+    Ok(part)
+}
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html>
+pub(super) async fn copy_part(store: &Store, input: UploadPartCopyInput) -> Result<UploadPartCopyOutput, S3Error> {
+    let number = part_number(input.part_number)?;
+    let of_upload = upload(store, &input.bucket, &input.key, &input.upload_id).await?;
+    let conditions = ReadConditions {
+        if_match: input.copy_source_if_match.as_ref(),
+        if_none_match: input.copy_source_if_none_match.as_ref(),
+        if_modified_since: input.copy_source_if_modified_since.as_ref(),
+        if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
+    };
+    let (source, files) = open_source(store, &input.copy_source, &conditions).await?;
+    let range = copied_range(input.copy_source_range.as_deref(), source.size)?;
+    let expected = Expected { algorithm: of_upload.algorithm, ..Expected::default() };
+    let at = PartAt { bucket: input.bucket, key: input.key, upload: input.upload_id, number };
+    let part = write_part(store, at, files.read(range).map_err(BoxError::from), expected).await?;
+    let sums = part.sum.as_ref().map(Sum::to_answer).unwrap_or_default();
+    let result = CopyPartResult {
+        e_tag: Some(ETag::Strong(hex::encode(part.md5))),
+        last_modified: Some(timestamp(part.modified_at)),
+        checksum_crc32: sums.checksum_crc32,
+        checksum_crc32c: sums.checksum_crc32c,
+        checksum_crc64nvme: sums.checksum_crc64nvme,
+        checksum_sha1: sums.checksum_sha1,
+        checksum_sha256: sums.checksum_sha256,
+    };
+    Ok(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() })
+}
+
+/// The bytes that a part is copied from. Other than a read's, the range must lie in the object as a whole.
+fn copied_range(range: Option<&str>, size: u64) -> Result<Range<u64>, S3Error> {
+    let Some(text) = range else { return Ok(0..size) };
+    match s3s::dto::Range::parse(text) {
+        Ok(s3s::dto::Range::Int { first, last: Some(last) }) if first <= last && last < size => Ok(first..last + 1),
+        Ok(s3s::dto::Range::Int { last: Some(_), .. }) => {
+            Err(s3_error!(InvalidArgument, "Range specified is not valid for source object of size: {size}"))
+        }
+        _ => Err(s3_error!(
+            InvalidArgument,
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the \
+             zero-based offsets of the first and last bytes to copy"
+        )),
+    }
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html>

@@ -11,15 +11,16 @@ use s3s::dto::{
     Checksum, ChecksumType, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
     DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, Error as DeleteError,
     GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Metadata, MetadataDirective, PutObjectInput,
-    PutObjectOutput, StreamingBlob,
+    PutObjectOutput, StreamingBlob, TaggingDirective,
 };
 use s3s::{S3Error, S3Request, s3_error};
 
-use super::blobs::internal;
-use super::conditions::{ReadConditions, check_read, of_write, precondition_failed};
+use super::blobs::{Pinned, internal};
+use super::conditions::{ReadConditions, check_read, of_headers, of_write, precondition_failed};
 use super::digest::{Algorithm, Expected, Sum};
 use super::index::{Condition, Description, Object, Written};
 use super::store::{Store, now, size, timestamp};
+use super::tagging::{self, Tags};
 use super::unsign::Announced;
 use crate::front::body::BoxError;
 
@@ -65,6 +66,7 @@ pub(super) async fn put(store: &Store, request: S3Request<PutObjectInput>) -> Re
         content_language: input.content_language,
         cache_control: input.cache_control,
         metadata: metadata(input.metadata)?,
+        tags: tagging::of_header(input.tagging.as_deref())?,
     };
     let expected = Expected {
         content_md5: input.content_md5,
@@ -194,6 +196,7 @@ fn answer_without_body(object: &Object, asked: &Asked<'_>) -> Result<(GetObjectO
         content_type: Some(content_type(object)),
         e_tag: Some(ETag::Strong(object.etag.clone())),
         last_modified: Some(timestamp(object.modified_at)),
+        tag_count: tagging::count(&description.tags),
         metadata: Some(description.metadata.into_iter().collect()),
         parts_count: parts_count(object).filter(|_| asked.part.is_some()),
         ..GetObjectOutput::default()
@@ -259,29 +262,46 @@ pub(super) async fn head(store: &Store, input: HeadObjectInput) -> Result<HeadOb
     })
 }
 
+fn of_source(source: &CopySource) -> Result<(&str, &str), S3Error> {
+    match source {
+        CopySource::Bucket { bucket, key, .. } => Ok((bucket, key)),
+        _ => Err(s3_error!(NotImplemented, "Only objects in buckets can be copied.")),
+    }
+}
+
+/// The object that is copied, if the conditions hold for it.
+pub(super) async fn open_source(
+    store: &Store,
+    source: &CopySource,
+    conditions: &ReadConditions<'_>,
+) -> Result<(Object, Pinned), S3Error> {
+    let (bucket, key) = of_source(source)?;
+    let (object, files) = store.object_to_read(bucket, key).await?;
+    // A copy has no "not modified": every condition that does not hold refuses it.
+    check_read(conditions, &object).map_err(|_| precondition_failed())?;
+    Ok((object, files))
+}
+
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>
-pub(super) async fn copy(store: &Store, input: CopyObjectInput) -> Result<CopyObjectOutput, S3Error> {
-    let CopySource::Bucket { bucket: from_bucket, key: from_key, .. } = &input.copy_source else {
-        return Err(s3_error!(NotImplemented, "Only objects in buckets can be copied."));
-    };
+pub(super) async fn copy(store: &Store, request: S3Request<CopyObjectInput>) -> Result<CopyObjectOutput, S3Error> {
+    let S3Request { input, headers, .. } = request;
+    let condition = of_headers(&headers)?;
     let replace = input.metadata_directive.as_ref().map(MetadataDirective::as_str) == Some(MetadataDirective::REPLACE);
-    if !replace && (&**from_bucket, &**from_key) == (input.bucket.as_str(), input.key.as_str()) {
+    if !replace && of_source(&input.copy_source)? == (&input.bucket, &input.key) {
         return Err(s3_error!(
             InvalidRequest,
             "This copy request is illegal because it is trying to copy an object to itself without changing the object's \
              metadata."
         ));
     }
-    let (source, files) = store.object_to_read(from_bucket, from_key).await?;
     let conditions = ReadConditions {
         if_match: input.copy_source_if_match.as_ref(),
         if_none_match: input.copy_source_if_none_match.as_ref(),
         if_modified_since: input.copy_source_if_modified_since.as_ref(),
         if_unmodified_since: input.copy_source_if_unmodified_since.as_ref(),
     };
-    // A copy has no "not modified": every condition that does not hold refuses it.
-    check_read(&conditions, &source).map_err(|_| precondition_failed())?;
-    let description = if replace {
+    let (source, files) = open_source(store, &input.copy_source, &conditions).await?;
+    let mut description = if replace {
         Description {
             content_type: input.content_type,
             content_encoding: input.content_encoding,
@@ -289,15 +309,20 @@ pub(super) async fn copy(store: &Store, input: CopyObjectInput) -> Result<CopyOb
             content_language: input.content_language,
             cache_control: input.cache_control,
             metadata: metadata(input.metadata)?,
+            tags: Tags::new(),
         }
     } else {
         source.description.clone()
     };
+    let replace_tags =
+        input.tagging_directive.as_ref().map(TaggingDirective::as_str) == Some(TaggingDirective::REPLACE);
+    description.tags =
+        if replace_tags { tagging::of_header(input.tagging.as_deref())? } else { source.description.tags.clone() };
     let algorithm = input.checksum_algorithm.as_ref().and_then(|name| Algorithm::parse(name.as_str()));
     let kept = source.sum.as_ref().map(|sum| sum.algorithm);
     let expected = Expected { algorithm: algorithm.or(kept), ..Expected::default() };
     let bytes = files.read(0..source.size).map_err(BoxError::from);
-    let (object, sum) = write(store, &input.bucket, &input.key, bytes, expected, description, Condition::None).await?;
+    let (object, sum) = write(store, &input.bucket, &input.key, bytes, expected, description, condition).await?;
     let sums = sum.as_ref().map(Sum::to_answer).unwrap_or_default();
     let result = CopyObjectResult {
         checksum_crc32: sums.checksum_crc32,
@@ -364,11 +389,7 @@ pub(super) async fn delete_many(store: &Store, input: DeleteObjectsInput) -> Res
 }
 
 /// Reads an object's files to the end, for a digest over all of them.
-pub(super) async fn read_all(
-    files: super::blobs::Pinned,
-    size: u64,
-    mut visit: impl FnMut(&[u8]),
-) -> Result<(), S3Error> {
+pub(super) async fn read_all(files: Pinned, size: u64, mut visit: impl FnMut(&[u8])) -> Result<(), S3Error> {
     let mut bytes = files.read(0..size);
     while let Some(piece) = bytes.try_next().await.map_err(internal)? {
         visit(&piece);

@@ -4,16 +4,18 @@ use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
     CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput, CreateMultipartUploadInput,
     CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput, DeleteObjectInput, DeleteObjectOutput,
-    DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput,
-    GetObjectOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, HeadBucketInput, HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput,
     ListBucketsOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput,
     ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput,
-    UploadPartInput, UploadPartOutput,
+    PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput,
+    UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::store::Store;
-use super::{buckets, multipart, objects};
+use super::{buckets, multipart, objects, tagging};
 
 /// The store behind the protocol.
 pub(super) struct Operations {
@@ -51,13 +53,17 @@ operations! {
     put_object: objects::put(PutObjectInput) -> PutObjectOutput, whole;
     get_object: objects::get(GetObjectInput) -> GetObjectOutput;
     head_object: objects::head(HeadObjectInput) -> HeadObjectOutput;
-    copy_object: objects::copy(CopyObjectInput) -> CopyObjectOutput;
+    copy_object: objects::copy(CopyObjectInput) -> CopyObjectOutput, whole;
     delete_object: objects::delete(DeleteObjectInput) -> DeleteObjectOutput;
     delete_objects: objects::delete_many(DeleteObjectsInput) -> DeleteObjectsOutput;
     create_multipart_upload: multipart::create(CreateMultipartUploadInput) -> CreateMultipartUploadOutput;
     upload_part: multipart::put_part(UploadPartInput) -> UploadPartOutput, whole;
+    upload_part_copy: multipart::copy_part(UploadPartCopyInput) -> UploadPartCopyOutput;
     complete_multipart_upload: multipart::complete(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput;
     abort_multipart_upload: multipart::abort(AbortMultipartUploadInput) -> AbortMultipartUploadOutput;
     list_parts: multipart::list_parts(ListPartsInput) -> ListPartsOutput;
     list_multipart_uploads: multipart::list_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput;
+    put_object_tagging: tagging::put(PutObjectTaggingInput) -> PutObjectTaggingOutput;
+    get_object_tagging: tagging::get(GetObjectTaggingInput) -> GetObjectTaggingOutput;
+    delete_object_tagging: tagging::delete(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput;
 }

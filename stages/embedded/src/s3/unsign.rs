@@ -127,29 +127,52 @@ pub(super) fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// Parameters of the older signature in a presigned URL, which boto3 still makes where nothing else is asked for.
+const OLDER_SIGNATURE: [&str; 4] = ["AWSAccessKeyId", "Signature", "Expires", "x-amz-security-token"];
+
 /// Takes the signature out of a presigned URL, and refuses one that has expired.
 fn unsign_uri(uri: &Uri) -> Result<Uri, S3Error> {
-    let Some(query) = uri.query().filter(|query| query.contains("X-Amz-")) else { return Ok(uri.clone()) };
+    let Some(query) = uri.query() else { return Ok(uri.clone()) };
     let value = |name: &str| {
         query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
     };
+    let is_older = value("AWSAccessKeyId").is_some() && value("Signature").is_some();
+    if !is_older && !query.contains("X-Amz-") {
+        return Ok(uri.clone());
+    }
     if let (Some(date), Some(expires)) = (value("X-Amz-Date"), value("X-Amz-Expires")) {
         refuse_expired(date, expires)?;
     }
-    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("X-Amz-")).collect();
+    if let Some(end) = value("Expires").filter(|_| is_older) {
+        refuse_after(end.parse().map_err(|_| unreadable("Expires"))?)?;
+    }
+    let is_signature = |pair: &str| {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        name.starts_with("X-Amz-") || (is_older && OLDER_SIGNATURE.contains(&name))
+    };
+    let rest: Vec<&str> = query.split('&').filter(|pair| !is_signature(pair)).collect();
     let path = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), rest.join("&")) };
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path.parse().map_err(|_| s3_error!(InvalidURI))?);
     Uri::from_parts(parts).map_err(|_| s3_error!(InvalidURI))
 }
 
+fn unreadable(parameters: &str) -> S3Error {
+    s3_error!(AuthorizationQueryParametersError, "{parameters} cannot be read")
+}
+
 fn refuse_expired(date: &str, expires: &str) -> Result<(), S3Error> {
-    let invalid = || s3_error!(AuthorizationQueryParametersError, "X-Amz-Date or X-Amz-Expires cannot be read");
+    let invalid = || unreadable("X-Amz-Date or X-Amz-Expires");
     let signed_at = chrono::NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").map_err(|_| invalid())?.and_utc();
     let lifetime: u64 = expires.parse().map_err(|_| invalid())?;
     let signed_at = u64::try_from(signed_at.timestamp()).map_err(|_| invalid())?;
-    let end = UNIX_EPOCH + Duration::from_secs(signed_at.saturating_add(lifetime));
-    if SystemTime::now() > end {
+    refuse_after(signed_at.saturating_add(lifetime))
+}
+
+/// Refuses a URL whose end, in seconds since 1970, has passed.
+fn refuse_after(end: u64) -> Result<(), S3Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if now > Duration::from_secs(end) {
         return Err(s3_error!(AccessDenied, "Request has expired"));
     }
     Ok(())

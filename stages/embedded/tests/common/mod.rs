@@ -50,15 +50,7 @@ impl Local {
     }
 
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::from_conf(
-            aws_sdk_dynamodb::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .endpoint_url(self.url())
-                .region(Region::new("eu-west-1"))
-                .credentials_provider(credentials())
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build(),
-        )
+        dynamodb(&self.url())
     }
 
     pub fn s3(&self) -> aws_sdk_s3::Client {
@@ -79,6 +71,19 @@ pub fn kinesis(url: &str) -> aws_sdk_kinesis::Client {
             .credentials_provider(credentials())
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .retry_config(aws_sdk_kinesis::config::retry::RetryConfig::disabled())
+            .build(),
+    )
+}
+
+pub fn dynamodb(url: &str) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::from_conf(
+        aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(url)
+            .region(Region::new("eu-west-1"))
+            .credentials_provider(credentials())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(aws_sdk_dynamodb::config::retry::RetryConfig::disabled())
             .build(),
     )
 }

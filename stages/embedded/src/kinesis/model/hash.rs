@@ -13,13 +13,18 @@ impl HashKey {
         Self(u128::from_be_bytes(Md5::digest(key.as_bytes()).into()))
     }
 
-    /// Reads `0|([1-9]\d{0,38})` below 2^128, the service's pattern.
+    /// The service's pattern of hash keys.
+    pub(crate) const PATTERN: &str = "0|([1-9]\\d{0,38})";
+
+    /// Whether a text has the pattern; it may still be too large.
+    pub(crate) fn is_well_formed(text: &str) -> bool {
+        let canonical = text == "0" || !text.starts_with('0');
+        canonical && (1..=39).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    }
+
+    /// Reads a well-formed text below 2^128.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
-        if !canonical || text.is_empty() {
-            return None;
-        }
-        text.parse().ok().map(Self)
+        if Self::is_well_formed(text) { text.parse().ok().map(Self) } else { None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Splitting, merging and scaling: how shards become other shards.
 
 use super::hash::{HashKey, HashRange, uniform};
-use super::stream::{Closed, Mode, Shard, Status, Stream, parse_shard_id, shard_id};
+use super::stream::{Closed, DAY, Mode, Shard, Status, Stream, parse_shard_id, shard_id};
 use super::{Millis, Moment};
 use crate::kinesis::ACCOUNT;
 use crate::kinesis::error::ApiError;
@@ -9,7 +9,6 @@ use crate::kinesis::error::ApiError;
 /// `UpdateShardCount` may be called this often in 24 hours.
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateShardCount.html>
 const RESHARDS_PER_DAY: usize = 10;
-const DAY: Millis = 24 * 3_600_000;
 /// The largest number of shards that `UpdateShardCount` takes.
 const MAX_SHARDS: u32 = 10_000;
 

@@ -14,6 +14,11 @@ use crate::kinesis::error::ApiError;
 /// is found out, short enough that nobody notices.
 pub(crate) const TRANSITION_MILLIS: Millis = 100;
 
+/// A day.
+pub(crate) const DAY: Millis = 24 * 3_600_000;
+/// The mode may be switched this often in 24 hours.
+const MODE_SWITCHES_PER_DAY: usize = 2;
+
 /// Records of one shard on disk; never used again for another shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -89,6 +94,12 @@ pub(crate) struct Stream {
     pub(crate) transition: Option<Transition>,
     /// When `UpdateShardCount` was called within the last day.
     pub(crate) reshards: Vec<Millis>,
+    /// When the mode was switched within the last day.
+    #[serde(default)]
+    pub(crate) mode_switches: Vec<Millis>,
+    /// Records from before this time stay expired, also when the retention has become longer.
+    #[serde(default)]
+    pub(crate) expired_before: Millis,
 }
 
 /// A shard: a range of hash keys and a log of records.
@@ -168,6 +179,8 @@ impl Stream {
             next_shard: 0,
             transition: None,
             reshards: Vec::new(),
+            mode_switches: Vec::new(),
+            expired_before: 0,
         };
         for hashes in uniform(shard_count) {
             stream.add_shard(hashes, stamp, None, None, moment);
@@ -238,7 +251,35 @@ impl Stream {
 
     /// The time before which records have expired.
     pub(crate) fn trim_horizon(&self, now: Millis) -> Millis {
-        now.saturating_sub(u64::from(self.retention_hours) * 3_600_000)
+        now.saturating_sub(u64::from(self.retention_hours) * 3_600_000).max(self.expired_before)
+    }
+
+    /// Keeps records this long from now on; what has expired stays so.
+    pub(crate) fn set_retention(&mut self, hours: u32, now: Millis) {
+        self.expired_before = self.trim_horizon(now);
+        self.retention_hours = hours;
+    }
+
+    /// Lets somebody else decide the number of shards.
+    /// <https://docs.aws.amazon.com/streams/latest/dev/how-do-i-size-a-stream.html>
+    pub(crate) fn switch_mode(&mut self, mode: Mode, now: Millis) -> Result<(), ApiError> {
+        if self.mode == mode {
+            return Err(ApiError::invalid_argument(format!(
+                "Stream {} is already in StreamMode {}.",
+                self.name,
+                mode.name()
+            )));
+        }
+        self.mode_switches.retain(|at| at + DAY > now);
+        if self.mode_switches.len() >= MODE_SWITCHES_PER_DAY {
+            return Err(ApiError::limit(format!(
+                "The mode of stream {} was switched {MODE_SWITCHES_PER_DAY} times within 24 hours.",
+                self.name
+            )));
+        }
+        self.mode_switches.push(now);
+        self.mode = mode;
+        Ok(())
     }
 
     /// Whether a shard's last record has expired, so that the shard is gone.

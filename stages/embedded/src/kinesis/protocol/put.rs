@@ -202,12 +202,7 @@ fn append(
     let data = required(record.data.as_ref(), &parameter("data"))?.as_str();
     of_length(key, &parameter("partitionKey"), 1, MAX_KEY_CHARS)?;
     let hash = match &record.explicit_hash_key {
-        Some(text) => HashKey::parse(text.as_str()).ok_or_else(|| {
-            ApiError::invalid_argument(format!(
-                "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {}",
-                text.as_str()
-            ))
-        })?,
+        Some(text) => explicit_hash(text.as_str(), &parameter("explicitHashKey"))?,
         None => HashKey::of_partition_key(key),
     };
     let start = arena.len();
@@ -219,6 +214,19 @@ fn append(
         ApiError::new(ErrorKind::Serialization, format!("'{}' is not Base64: {error}", parameter("data")))
     })?;
     Ok(Entry { start, end: arena.len(), hash })
+}
+
+fn explicit_hash(text: &str, parameter: &str) -> Result<HashKey, ApiError> {
+    if !HashKey::is_well_formed(text) {
+        let pattern = HashKey::PATTERN;
+        let constraint = format_args!("Member must satisfy regular expression pattern: {pattern}");
+        return Err(ApiError::validation(parameter, text, constraint));
+    }
+    HashKey::parse(text).ok_or_else(|| {
+        ApiError::invalid_argument(format!(
+            "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+        ))
+    })
 }
 
 /// The answer to `PutRecord`.

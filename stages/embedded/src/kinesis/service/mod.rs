@@ -16,7 +16,8 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::control::ControlRates;
-use self::subscribe::{Subscription, Subscriptions};
+pub(crate) use self::subscribe::Subscription;
+use self::subscribe::Subscriptions;
 use super::ACCOUNT;
 use super::catalog::{Catalog, Live};
 use super::clock::Clock;

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::streams::mode;
 use super::{Answer, Service, json};
 use crate::kinesis::error::ApiError;
+use crate::kinesis::model::Millis;
 use crate::kinesis::model::stream::{Status, Stream};
 use crate::kinesis::protocol::requests::{
     Encryption, Monitoring, RetentionPeriod, Target, UpdateMaxRecordSize, UpdateStreamMode,
@@ -73,12 +74,12 @@ impl Service {
                 "RetentionPeriodHours {hours} must be at least {minimum} and at most {MAX_RETENTION_HOURS} hours."
             )));
         }
-        self.set(&request.target, move |stream| {
+        self.set(&request.target, move |stream, now| {
             if let Some(refusal) = refuse(hours, stream.retention_hours) {
                 return Err(ApiError::invalid_argument(refusal));
             }
             // At least 24 and at most 8760, as checked above.
-            stream.retention_hours = hours as u32;
+            stream.set_retention(hours as u32, now);
             Ok(())
         })
         .await
@@ -88,12 +89,12 @@ impl Service {
     async fn set(
         &self,
         target: &Target,
-        set: impl FnOnce(&mut Stream) -> Result<(), ApiError> + Send + 'static,
+        set: impl FnOnce(&mut Stream, Millis) -> Result<(), ApiError> + Send + 'static,
     ) -> Result<Answer, ApiError> {
         let name = self.target(target)?;
         self.alter(name, move |stream, moment| {
             stream.require_active(moment.now)?;
-            set(stream)?;
+            set(stream, moment.now)?;
             stream.begin(Status::Updating, moment.now);
             Ok(())
         })
@@ -105,7 +106,7 @@ impl Service {
     pub(super) async fn update_max_record_size(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let request: UpdateMaxRecordSize = parse(body)?;
         let size = max_record_kib(required(request.max_record_size, "maxRecordSizeInKiB")?)?;
-        self.set(&request.target, move |stream| {
+        self.set(&request.target, move |stream, _| {
             stream.max_record_kib = size;
             Ok(())
         })
@@ -117,25 +118,14 @@ impl Service {
         let request: UpdateStreamMode = parse(body)?;
         required(request.target.stream_arn.as_ref(), "streamARN")?;
         let mode = required(mode(request.stream_mode_details.as_ref())?, "streamModeDetails")?;
-        self.set(&request.target, move |stream| {
-            if stream.mode == mode {
-                return Err(ApiError::invalid_argument(format!(
-                    "Stream {} is already in StreamMode {}.",
-                    stream.name,
-                    mode.name()
-                )));
-            }
-            stream.mode = mode;
-            Ok(())
-        })
-        .await
+        self.set(&request.target, move |stream, now| stream.switch_mode(mode, now)).await
     }
 
     /// Records the key; what is on this machine's disk is not encrypted by it.
     /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StartStreamEncryption.html>
     pub(super) async fn start_encryption(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let (target, key) = encryption(body)?;
-        self.set(&target, move |stream| {
+        self.set(&target, move |stream, _| {
             stream.encryption_key = Some(key);
             Ok(())
         })
@@ -145,7 +135,7 @@ impl Service {
     /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_StopStreamEncryption.html>
     pub(super) async fn stop_encryption(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let (target, _) = encryption(body)?;
-        self.set(&target, |stream| {
+        self.set(&target, |stream, _| {
             stream.encryption_key = None;
             Ok(())
         })

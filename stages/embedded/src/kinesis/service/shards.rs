@@ -13,6 +13,9 @@ use crate::kinesis::model::{Millis, reshard};
 use crate::kinesis::protocol::requests::{ListShards, MergeShards, ShardFilterRequest, SplitShard, UpdateShardCount};
 use crate::kinesis::protocol::{parse, required, within};
 
+/// Shards that an answer names, at most, whatever a request asks for.
+const MAX_PAGE: u32 = 1000;
+
 /// Where a list of shards goes on.
 #[derive(Serialize, Deserialize)]
 struct ShardsToken {
@@ -35,7 +38,8 @@ impl Service {
     /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListShards.html>
     pub(super) fn list_shards(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let request: ListShards = parse(body)?;
-        let limit = request.max_results.map_or(Ok(1000), |max| within(max, "maxResults", 1, 10_000))? as usize;
+        let limit = request.max_results.map_or(Ok(MAX_PAGE), |max| within(max, "maxResults", 1, 10_000))?.min(MAX_PAGE)
+            as usize;
         let now = self.now();
         let mut place = self.place_in_list(&request, now)?;
         let live = self.catalog.get(&place.stream, now)?;
@@ -101,11 +105,9 @@ impl Service {
         let shard = required(request.shard_to_split, "shardToSplit")?;
         let at = required(request.new_starting_hash_key, "newStartingHashKey")?;
         let at = HashKey::parse(&at).ok_or_else(|| {
-            ApiError::validation(
-                "newStartingHashKey",
-                &at,
-                "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,38})",
-            )
+            let pattern = HashKey::PATTERN;
+            let constraint = format_args!("Member must satisfy regular expression pattern: {pattern}");
+            ApiError::validation("newStartingHashKey", &at, constraint)
         })?;
         let name = self.target(&request.target)?;
         self.alter(name, move |stream, moment| reshard::split(stream, &shard, at, moment)).await?;

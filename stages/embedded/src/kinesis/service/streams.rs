@@ -21,11 +21,20 @@ const SHARD_LIMIT: u64 = 20_000;
 /// On-demand streams that an account may have.
 const ON_DEMAND_LIMIT: u64 = 50;
 
+/// Streams or shards of one stream that an answer names, at most, whatever a request asks for.
+const MAX_PAGE: usize = 100;
+
 /// Where a list of streams goes on.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct StreamsToken {
     after: String,
     issued_at: Millis,
+}
+
+/// The entries of a page: more may be asked for than are answered.
+fn page_size(limit: Option<i64>) -> Result<usize, ApiError> {
+    let asked = limit.map(|limit| within(limit, "limit", 1, 10_000)).transpose()?;
+    Ok(asked.map_or(MAX_PAGE, |asked| MAX_PAGE.min(asked as usize)))
 }
 
 /// The mode that a request asks for.
@@ -113,7 +122,7 @@ impl Service {
     /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStream.html>
     pub(super) fn describe_stream(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let request: DescribeStream = parse(body)?;
-        let limit = request.limit.map_or(Ok(100), |limit| within(limit, "limit", 1, 10_000))? as usize;
+        let limit = page_size(request.limit)?;
         let after = request.exclusive_start_shard_id.as_deref().map(shard_parameter).transpose()?;
         let live = self.describe(&request.target)?;
         let now = self.now();
@@ -163,7 +172,7 @@ impl Service {
     /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListStreams.html>
     pub(super) fn list_streams(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let request: ListStreams = parse(body)?;
-        let limit = request.limit.map_or(Ok(100), |limit| within(limit, "limit", 1, 10_000))? as usize;
+        let limit = page_size(request.limit)?;
         let now = self.now();
         let after = match request.next_token {
             Some(token) => Some(self.streams_token(&token, now)?),

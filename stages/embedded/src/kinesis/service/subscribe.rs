@@ -21,8 +21,8 @@ use crate::kinesis::protocol::parse;
 use crate::kinesis::protocol::requests::SubscribeToShard;
 use crate::kinesis::protocol::required;
 
-/// How long a subscription lasts.
-const LIFETIME: Duration = Duration::from_secs(300);
+/// How long a subscription lasts. Its stream then ends without an error, and the consumer subscribes again.
+const LIFETIME: Millis = 300_000;
 /// A second call for the same consumer and shard is refused this long, then it takes over.
 const TAKE_OVER_AFTER: Millis = 5_000;
 /// How often an event is sent when there are no records.
@@ -68,7 +68,7 @@ impl Subscriptions {
         let cancel = CancellationToken::new();
         active.insert(key, Active { started: now, cancel: cancel.clone() });
         // Entries of long ago only take memory.
-        active.retain(|_, entry| now.saturating_sub(entry.started) < 2 * LIFETIME.as_millis() as Millis);
+        active.retain(|_, entry| now.saturating_sub(entry.started) < 2 * LIFETIME);
         Ok(cancel)
     }
 }
@@ -101,10 +101,11 @@ impl Service {
         let cancel = self.subscriptions.begin(&arn, &shard_id, now)?;
         let (sender, events) = mpsc::channel(EVENTS);
         let feed = Feed { service: Arc::clone(self), stream, shard: shard_id, from, sender };
+        let clock = self.clock.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = tokio::time::sleep(LIFETIME) => {}
+                () = clock.reach(now + LIFETIME) => {}
                 () = feed.run() => {}
             }
         });

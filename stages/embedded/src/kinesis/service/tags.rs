@@ -29,6 +29,15 @@ pub(super) fn check_tags(tags: &Tags) -> Result<(), ApiError> {
     })
 }
 
+fn tag_keys(given: Option<Vec<String>>) -> Result<Vec<String>, ApiError> {
+    let keys = required(given, "tagKeys")?;
+    if keys.is_empty() || keys.len() > MAX_TAGS {
+        let constraint = format_args!("Member must have length between 1 and {MAX_TAGS}");
+        return Err(ApiError::validation("tagKeys", format_args!("[{} keys]", keys.len()), constraint));
+    }
+    Ok(keys)
+}
+
 fn add(tags: &mut Tags, new: Tags) -> Result<(), ApiError> {
     tags.extend(new);
     if tags.len() > MAX_TAGS {
@@ -89,7 +98,7 @@ impl Service {
     /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_RemoveTagsFromStream.html>
     pub(super) async fn remove_tags(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let request: RemoveTags = parse(body)?;
-        let keys = required(request.tag_keys, "tagKeys")?;
+        let keys = tag_keys(request.tag_keys)?;
         let name = self.target(&request.target)?;
         self.alter(name, move |stream, _| {
             stream.tags.retain(|key, _| !keys.contains(key));
@@ -126,7 +135,7 @@ impl Service {
     pub(super) async fn untag_resource(&self, body: &[u8]) -> Result<Answer, ApiError> {
         let request: ResourceTags = parse(body)?;
         let resource = Resource::parse(&required(request.resource_arn, "resourceARN")?)?;
-        let keys = required(request.tag_keys, "tagKeys")?;
+        let keys = tag_keys(request.tag_keys)?;
         let name = resource.stream().to_owned();
         self.alter(&name, move |stream, _| {
             resource.tags(stream)?.retain(|key, _| !keys.contains(key));
