@@ -16,7 +16,7 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use penstock_runtime::{LogFormat, init_logs};
+use penstock_runtime::{LogFormat, init_logs, raise_open_files};
 
 /// Each row, request and record is a small allocation; the system's allocator keeps what threads freed.
 #[global_allocator]
@@ -66,6 +66,7 @@ fn main() -> ExitCode {
         Logs::Json => LogFormat::Json,
     };
     init_logs(format, "warn,penstock=info");
+    raise_open_files();
     match execute(cli.command) {
         Ok(code) => code,
         Err(error) => {
