@@ -134,6 +134,11 @@ impl Column {
             CellType::String => cell.is_empty(),
             _ => cell.trim().is_empty(),
         };
+        // The endpoint refuses it in CSV; written as JSON it would slip through to stores that cannot hold it.
+        if cell.contains('\0') {
+            let reason = "the cell holds a NUL character".to_owned();
+            return Err(BadRow { code: "nul_character", field: Some(self.name.clone()), reason });
+        }
         if !empty {
             return write_cell(cell, self.kind, decimal_comma, out).map(|()| true).map_err(|unfit| BadRow {
                 code: unfit.code,
