@@ -26,7 +26,10 @@ fn of_ten_thousand_rows_the_seven_bad_ones_are_named_and_the_others_stored() {
     let told = answer.json();
     assert_eq!((&told["accepted"], &told["refused"]), (&json!(9993), &json!(7)));
     for (row, index) in told["rows"].as_array().unwrap().iter().zip(bad) {
-        assert_eq!((&row["index"], &row["code"], &row["field"]), (&json!(index), &json!("schema_type"), &json!("Quantity")));
+        assert_eq!(
+            (&row["index"], &row["code"], &row["field"]),
+            (&json!(index), &json!("schema_type"), &json!("Quantity"))
+        );
     }
     assert_eq!(told["rows"].as_array().unwrap().len(), bad.len());
     for (_, row) in rows.into_iter().enumerate().filter(|(number, _)| !bad.contains(number)) {
@@ -58,11 +61,16 @@ fn rows_that_cannot_be_are_refused_by_themselves() {
         spoilt("nul", "LANTERN", b"LAN\0TERN", "not_json"),
         spoilt("bad utf-8", "LANTERN", b"LAN\xff\xfeTERN", "not_utf8"),
         spoilt("half a character", "LANTERN", b"caf\xc3", "not_utf8"),
-        spoilt("half a pair", "LANTERN", br"\ud83d", "not_json"),
-        spoilt("beyond a float", "2.5", b"1e400", "number_out_of_range"),
-        spoilt("beyond 64 bits", "\"Quantity\":2", b"\"Quantity\":123456789012345678901234567890", "number_out_of_range"),
+        spoilt("half a pair", "LANTERN", br"\ud83d", "not_json Description"),
+        spoilt("beyond a float", "2.5", b"1e400", "number_out_of_range UnitPrice"),
+        spoilt(
+            "beyond 64 bits",
+            "\"Quantity\":2",
+            b"\"Quantity\":123456789012345678901234567890",
+            "number_out_of_range Quantity",
+        ),
         spoilt("no number", "2.5", b"NaN", "not_json"),
-        spoilt("too deep", "\"LANTERN\"", deep.as_bytes(), "too_deep"),
+        spoilt("too deep", "\"LANTERN\"", deep.as_bytes(), "too_deep Description"),
         spoilt("above 1 MiB", "\"LANTERN\"", long.as_bytes(), "row_too_large"),
         spoilt("long key", "536365", key.as_bytes(), "schema_max_length InvoiceNo"),
         spoilt("null customer", "\"17850\"", b"null", "schema_type CustomerID"),
@@ -82,7 +90,9 @@ fn rows_that_cannot_be_are_refused_by_themselves() {
     for row in &sent {
         let answer = shop.post(JSON, &row.bytes);
         match row.told {
-            "not_json" | "not_utf8" | "not_an_object" => assert_eq!(answer.problem(), (400, "malformed_body".to_owned())),
+            told if told.starts_with("not_") => {
+                assert_eq!(answer.problem(), (400, "malformed_body".to_owned()))
+            }
             told => assert_eq!((answer.status, answer.rows()), (422, vec![told.to_owned()])),
         }
     }
@@ -116,7 +126,7 @@ fn what_a_table_cannot_hold_is_kept_raw_and_goes_to_dead_letters() {
     let deep: Value = (0..40).fold(json!(1), |inner, _| json!([inner]));
     let rows = [
         (order_with("above 400 KB", "Note", json!(huge)), "item_too_large", None),
-        (order_with("beyond DynamoDB", "UnitPrice", json!(1e200)), "number_out_of_range", Some("UnitPrice")),
+        (order_with("beyond DynamoDB", "UnitPrice", json!(1e200)), "number_out_of_range", Some("Amount")),
         (order_with("too deep for it", "Note", deep), "too_deep", Some("Note")),
         (order_with("takes the key's place", "sk", json!("x")), "attribute_taken", Some("sk")),
     ];
@@ -155,7 +165,7 @@ fn csv_with_line_breaks_and_quotes_in_cells_comes_out_as_it_was_meant() {
         "ok",
         "not_utf8 Description",
         "nul_character Description",
-        "number_out_of_range",
+        "number_out_of_range UnitPrice",
         "schema_type Quantity",
         "csv_columns",
         "ok",
@@ -174,7 +184,10 @@ fn csv_with_line_breaks_and_quotes_in_cells_comes_out_as_it_was_meant() {
     shop.expect(row("c", Some("5\" pipe"), 6, 1.25, Some("17850")));
     shop.expect(row("i", Some("the last, without a line's end"), 1, 7.5, Some("17850")));
     // The same bytes in the set that they are in.
-    let answer = shop.post("text/csv; charset=iso-8859-1", b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice\n1,d,Caf\xe9,6,12/1/2010,1.25\n");
+    let answer = shop.post(
+        "text/csv; charset=iso-8859-1",
+        b"InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice\n1,d,Caf\xe9,6,12/1/2010,1.25\n",
+    );
     assert_eq!((answer.status, answer.rows()), (200, vec!["ok".to_owned()]));
     shop.expect(row("d", Some("Café"), 6, 1.25, None));
     shop.closes_well();
@@ -189,14 +202,15 @@ fn a_partition_key_of_256_characters_is_taken_and_one_of_257_is_not() {
     });
     let rows: Vec<_> = [("x", 256), ("é", 256), ("x", 257), ("é", 257), ("x", 1000)]
         .into_iter()
-        .map(|(letter, length)| {
-            order_with(&format!("{length} {letter}"), "InvoiceNo", json!(letter.repeat(length)))
-        })
+        .map(|(letter, length)| order_with(&format!("{length} {letter}"), "InvoiceNo", json!(letter.repeat(length))))
         .collect();
     let lines: Vec<_> = rows.iter().map(Value::to_string).collect();
     let answer = shop.post(NDJSON, ndjson(&lines));
     let too_long = "partition_key_too_long InvoiceNo";
-    assert_eq!((answer.status, answer.rows()), (207, ["ok", "ok", too_long, too_long, too_long].map(str::to_owned).to_vec()));
+    assert_eq!(
+        (answer.status, answer.rows()),
+        (207, ["ok", "ok", too_long, too_long, too_long].map(str::to_owned).to_vec())
+    );
     rows.into_iter().take(2).for_each(|row| shop.expect(row));
     shop.closes_well();
 }

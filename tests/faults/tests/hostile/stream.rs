@@ -34,7 +34,7 @@ impl Stream {
     async fn allow_large_records(&self) {
         let described = self.client.describe_stream_summary().stream_name(&self.name).send().await.unwrap();
         let arn = described.stream_description_summary().unwrap().stream_arn().to_owned();
-        self.client.update_max_record_size().stream_arn(arn).max_record_size_in_ki_b(10_240).send().await.unwrap();
+        self.client.update_max_record_size().stream_arn(arn).max_record_size_in_kib(10_240).send().await.unwrap();
     }
 }
 
@@ -93,7 +93,7 @@ fn rows_that_the_endpoint_would_have_refused_are_kept_raw_and_go_to_dead_letters
         (order_with("no customer's name", "CustomerID", json!("")), "key_empty", Some("CustomerID")),
         (order_with("key above 2048 bytes", "InvoiceNo", json!("k".repeat(2049))), "key_too_long", Some("InvoiceNo")),
         (without("no invoice", "InvoiceNo"), "key_missing", Some("InvoiceNo")),
-        (order_with("no number", "UnitPrice", json!("free")), "program_failed", None),
+        (order_with("no number", "UnitPrice", json!("free")), "process_failed", None),
     ];
     let put = block_on(async {
         let stream = Stream::of(&shop).await;
@@ -115,16 +115,17 @@ fn rows_that_the_endpoint_would_have_refused_are_kept_raw_and_go_to_dead_letters
 fn a_record_above_the_streams_limit_is_refused_and_one_of_ten_mebibytes_is_carried() {
     let mut shop = Shop::open();
     let invalid = || Err("ValidationException".to_owned());
+    let too_large = || Err("InvalidArgumentException".to_owned());
     let (whole, large) = (row_of("1 MiB", MIB - 1), row_of("10 MiB", 10 * MIB - 1));
     let put = block_on(async {
         let stream = Stream::of(&shop).await;
-        assert_eq!(stream.put("k", &vec![b'x'; MIB]).await, invalid(), "the key counts too");
-        assert_eq!(stream.put("k", &vec![b'x'; 2 * MIB]).await, invalid());
+        assert_eq!(stream.put("k", &vec![b'x'; MIB]).await, too_large(), "the key counts too");
+        assert_eq!(stream.put("k", &vec![b'x'; 2 * MIB]).await, too_large());
         assert_eq!(stream.put(&"k".repeat(257), b"{}").await, invalid());
         assert_eq!(stream.put("", b"{}").await, invalid());
         let whole = stream.put("k", whole.to_string().as_bytes()).await.unwrap();
         stream.allow_large_records().await;
-        assert_eq!(stream.put("k", &vec![b'x'; 10 * MIB]).await, invalid());
+        assert_eq!(stream.put("k", &vec![b'x'; 10 * MIB]).await, too_large());
         [whole, stream.put("k", large.to_string().as_bytes()).await.unwrap()]
     });
     for (row, position) in [whole, large].into_iter().zip(put) {
