@@ -134,7 +134,7 @@ pub const RULES: &[Rule] = &[
         message: "a source holds exactly one of: http",
         reason: REQUIRED,
         field_path: None,
-        cure: "add `http` with the path of the endpoint",
+        cure: "add `http: { path: /orders }`, with the path that the endpoint is to have",
     },
     Rule {
         code: "reserved_path",

@@ -34,9 +34,12 @@ fn shown(checked: &Checked) -> String {
 #[test]
 fn every_bad_manifest_is_told_what_and_where_and_how_to_mend_it() {
     let files = manifests("tests/bad");
-    assert!(files.len() >= 20);
+    assert!(files.len() >= 60);
     for file in files {
-        let found = shown(&check(&std::fs::read_to_string(&file).unwrap()));
+        let text = std::fs::read_to_string(&file).unwrap();
+        let checked = check(&text);
+        checked.findings.iter().for_each(|finding| is_of_use(finding, &text));
+        let found = shown(&checked);
         let golden = file.with_extension("expected");
         if std::env::var_os("PENSTOCK_WRITE_GENERATED").is_some() {
             std::fs::write(&golden, &found).unwrap();
@@ -44,6 +47,17 @@ fn every_bad_manifest_is_told_what_and_where_and_how_to_mend_it() {
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         assert!(!found.is_empty(), "nothing is found in {}", file.display());
         assert!(found == expected, "{}:\n{found}\nexpected:\n{expected}", file.display());
+    }
+}
+
+/// What a message must have for whoever has only the file: its place in it, and what to write.
+fn is_of_use(finding: &Finding, text: &str) {
+    let Finding { message, cure, span, .. } = finding;
+    let line = text.lines().nth(span.line.wrapping_sub(1)).unwrap_or_else(|| panic!("no line {}", span.line));
+    assert!((1..=line.chars().count() + 1).contains(&span.column), "no column {} in {line:?}", span.column);
+    assert!((span.line, span.column) < (span.end_line, span.end_column), "{span:?} is empty");
+    for words in [message, cure] {
+        assert!(words.len() > 5 && !words.contains('\n') && words.trim() == words, "{words:?}");
     }
 }
 

@@ -4,7 +4,6 @@
 //! it prints stands here; what is done stands in the crates that it calls.
 
 mod local_aws;
-mod open_files;
 mod render;
 mod run;
 mod sample;
@@ -17,7 +16,7 @@ mod validate;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use penstock_runtime::{LogFormat, init_logs};
+use penstock_runtime::{LogFormat, init_logs, raise_open_files};
 
 /// Each row, request and record is a small allocation, freed on another thread than it was made on. The system's
 /// allocator takes longer for that, and keeps more; `.cargo/config.toml` says how soon this one gives memory back.
@@ -68,7 +67,7 @@ fn main() -> ExitCode {
         Logs::Json => LogFormat::Json,
     };
     init_logs(format, "warn,penstock=info");
-    open_files::allow_as_many_as_possible();
+    raise_open_files();
     match execute(cli.command) {
         Ok(code) => code,
         Err(error) => {

@@ -11,12 +11,16 @@ use serde::Serialize;
 
 use crate::validate;
 
+/// Shown below the options: the description of a command is taken from where the commands are listed.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  printed
+  2  the arguments or a Pipeline are not valid";
+
 /// Shows the stages that follow from Pipelines, each with its full configuration, and the streams, tables and
 /// buckets that they need. The same Pipeline gives the same text.
-///
-/// Exit codes: 0 printed; 2 the arguments or a Pipeline are not valid.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// The files; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]

@@ -23,13 +23,20 @@ use endpoints::Endpoints;
 use report::Report;
 use stages::Stages;
 
+/// Shown below the options: the description of a command is taken from where the commands are listed.
+const MORE: &str = "\
+Ctrl-C drains it, and a second one ends it at once. Started again on the same folder it goes on where it was.
+
+Exit codes:
+  0  all is well
+  1  it could not be started or did not end well
+  2  the arguments or the Pipeline are not valid
+  3  with --until-drained: rows were refused, could not be read, or went to dead letters";
+
 /// Runs a whole Pipeline in this process until Ctrl-C, which drains it; a second one ends at once.
 /// Started again on the same folder it goes on where it was.
-///
-/// Exit codes: 0 all is well; 1 it could not be started or did not end well; 2 the arguments or the
-/// Pipeline are not valid; 3 with --until-drained, rows were refused, could not be read, or went to dead letters.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = MORE)]
 pub(crate) struct Args {
     /// The file with the Pipeline.
     file: PathBuf,

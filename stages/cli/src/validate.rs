@@ -23,12 +23,19 @@ pub(crate) use source_file::Checked;
 pub(crate) const EXIT_USAGE: u8 = 2;
 const EXIT_INVALID: u8 = 1;
 
+/// Shown below the options: the description of a command is taken from where the commands are listed.
+const EXIT_CODES: &str = "\
+Each finding says where it is, shows the line, and what to write instead. Documents of other kinds are skipped.
+
+Exit codes:
+  0  all are valid
+  1  one is not; with --strict also when there is a warning
+  2  the arguments are wrong, or a file cannot be read";
+
 /// Checks Pipelines without a cluster: the verdict of the API server, and whether every template, program and
 /// schema compiles and fits the others. Documents of other kinds are skipped.
-///
-/// Exit codes: 0 all are valid; 1 one is not; 2 the arguments are wrong or a file cannot be read.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXIT_CODES)]
 pub(crate) struct Args {
     /// The files; `-` is standard input. Each may hold several documents.
     #[arg(required = true, value_name = "FILE")]
@@ -71,19 +78,27 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     }
     let mut checked = Vec::new();
+    let mut all_read = true;
     for file in &args.files {
         match source_file::check(file, &old) {
             Ok(file) => checked.push(file),
-            Err(error) => return unreadable(&error),
+            Err(error) => {
+                unreadable(&error)?;
+                all_read = false;
+            }
         }
     }
-    let valid = checked.iter().all(|file| file.is_valid(args.strict));
+    let valid = all_read && checked.iter().all(|file| file.is_valid(args.strict));
     let shown = match args.output {
         Output::Text => show::to_stderr(&checked).and_then(|()| show::to_stdout(&show::summary(&checked, args.strict))),
         Output::Json => show::to_stdout(&show::json(&checked, valid)?),
     };
     shown.context("the findings could not be printed")?;
-    Ok(if valid { ExitCode::SUCCESS } else { ExitCode::from(EXIT_INVALID) })
+    Ok(match (all_read, valid) {
+        (false, _) => ExitCode::from(EXIT_USAGE),
+        (true, false) => ExitCode::from(EXIT_INVALID),
+        (true, true) => ExitCode::SUCCESS,
+    })
 }
 
 fn unreadable(error: &source_file::Unreadable) -> anyhow::Result<ExitCode> {

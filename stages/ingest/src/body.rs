@@ -19,6 +19,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 /// How much memory a body is given before any of it has come.
 const FIRST_CAPACITY: usize = 64 << 10;
+/// Once so much has come, the rest is believed to come as well and reserved at once. What is reserved and not
+/// written costs no memory.
+const BELIEVED: usize = 1 << 20;
 
 /// What bounds the reading of a body.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +33,7 @@ pub(crate) struct BodyLimits {
 /// Reads the whole body; what has come is counted against the hold.
 pub(crate) async fn read(body: &mut Incoming, limits: BodyLimits, hold: &mut Hold) -> Result<Bytes, Problem> {
     let deadline = Instant::now() + limits.time;
-    let announced = body.size_hint().lower();
+    let announced = usize::try_from(body.size_hint().lower().min(limits.max_bytes)).unwrap_or(FIRST_CAPACITY);
     let mut whole: Option<BytesMut> = None;
     let mut first = Bytes::new();
     loop {
@@ -48,10 +51,16 @@ pub(crate) async fn read(body: &mut Incoming, limits: BodyLimits, hold: &mut Hol
         }
         hold.reach(so_far + data.len(), PATIENCE).await.map_err(|_| overloaded())?;
         match &mut whole {
-            Some(whole) => whole.extend_from_slice(&data),
+            Some(whole) => {
+                // Growing by doubling would hold old and new side by side, beyond what is counted.
+                if whole.capacity() >= BELIEVED && whole.capacity() - whole.len() < data.len() {
+                    whole.reserve(data.len().max(announced.saturating_sub(whole.len())));
+                }
+                whole.extend_from_slice(&data);
+            }
             None if first.is_empty() => first = data,
             None => {
-                let capacity = usize::try_from(announced).unwrap_or(usize::MAX).min(FIRST_CAPACITY);
+                let capacity = announced.min(FIRST_CAPACITY);
                 let mut joined = BytesMut::with_capacity(capacity.max(first.len() + data.len()));
                 joined.extend_from_slice(&first);
                 joined.extend_from_slice(&data);

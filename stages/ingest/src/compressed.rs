@@ -11,6 +11,10 @@ use crate::problem::{Problem, ProblemKind};
 
 /// So much is decompressed before the bounds are looked at again.
 const STEP: usize = 64 << 10;
+/// So much is given to a body at first.
+const SMALL: usize = 1 << 20;
+/// And so much when that is not enough: the most that it may be, by default.
+const LARGE: usize = 64 << 20;
 /// The largest window of a zstd frame, as a power of two: what RFC 9659 says for HTTP. Without a bound a
 /// frame of a few bytes may ask for gigabytes.
 const ZSTD_WINDOW_LOG: u32 = 23;
@@ -37,10 +41,16 @@ fn zstd_decoder<R: BufRead>(body: R) -> io::Result<impl Read> {
 
 fn read_out(decoder: impl Read, compressed: usize, max_bytes: u64, hold: &mut Hold) -> Result<Bytes, Problem> {
     let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
-    let mut out = Vec::with_capacity(compressed.saturating_mul(4).min(max_bytes).min(1 << 20));
+    let mut out = Vec::with_capacity(compressed.saturating_mul(4).min(max_bytes).min(SMALL) + 2 * STEP);
     let mut decoder = decoder;
     loop {
         hold.try_reach(compressed + out.len() + STEP).map_err(|_| overloaded())?;
+        if out.capacity() - out.len() < 2 * STEP {
+            // Growing by doubling would hold old and new side by side, beyond what is counted. What is reserved and
+            // not written costs no memory.
+            let next = out.len().saturating_mul(2).max(LARGE).min(max_bytes);
+            out.reserve_exact((next - out.len()).saturating_add(2 * STEP));
+        }
         let before = out.len();
         (&mut decoder).take(STEP as u64).read_to_end(&mut out).map_err(|error| damaged(&error))?;
         if out.len() > max_bytes {

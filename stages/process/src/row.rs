@@ -1,6 +1,9 @@
 //! A record's bytes as a row of named fields.
 
+use std::collections::BTreeMap;
+
 use penstock_contract::Rejection;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// How deep a row may nest. It is the JSON reader's own bound, which keeps a hostile row from the stack.
@@ -77,18 +80,32 @@ impl FieldPath {
 ///
 /// # Errors
 /// `not_utf8`, `not_json`, `not_an_object`, `too_deep` (beyond [`MAX_DEPTH`]), or `number_out_of_range`: a
-/// number beyond 1.8e308, or a whole number beyond 64 bits, which would lose digits.
+/// number beyond 1.8e308, or a whole number beyond 64 bits, which would lose digits. The field is named where one value
+/// alone is at fault.
 pub fn parse_row(data: &[u8]) -> Result<Row, Rejection> {
     let text = std::str::from_utf8(data).map_err(|error| {
         let message = format!("the record is not UTF-8: byte {} begins no character", error.valid_up_to());
         Rejection::new("not_utf8", message)
     })?;
-    let value: Value = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| at_its_field(text, unreadable(&error)))?;
     let row = Row::from_value(value)?;
     if row.0.values().any(is_suspect) {
-        refuse_long_integers(text)?;
+        refuse_long_integers(text).map_err(|rejection| at_its_field(text, rejection))?;
     }
     Ok(row)
+}
+
+/// Names the field whose value cannot be read, where the rest of the record can.
+fn at_its_field(text: &str, rejection: Rejection) -> Rejection {
+    let unreadable = |value: &RawValue| {
+        serde_json::from_str::<Value>(value.get()).is_err() || refuse_long_integers(value.get()).is_err()
+    };
+    // Values that are not looked into have no bounds that could be missed.
+    let fields: BTreeMap<String, &RawValue> = serde_json::from_str(text).unwrap_or_default();
+    match fields.iter().find(|(_, value)| unreadable(value)) {
+        Some((name, _)) => rejection.at(name.as_str()),
+        None => rejection,
+    }
 }
 
 /// The JSON reader has no codes, so its words decide; a test holds them fast.
@@ -226,6 +243,17 @@ mod tests {
                 "number_out_of_range"
             );
         }
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_blamed_on_its_field() {
+        let field = |text: &str| parse_row(text.as_bytes()).unwrap_err().field;
+        let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+        for value in ["1e400", "[{\"y\": -1e999}]", "123456789012345678901234567890", &deep] {
+            assert_eq!(field(&format!("{{\"a\":1.5,\"b\":{value},\"c\":null}}")).as_deref(), Some("b"), "{value}");
+        }
+        assert_eq!(field("[1e400]"), None);
+        assert_eq!(field("{\"a\":nul}"), None);
     }
 
     #[test]

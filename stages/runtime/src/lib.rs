@@ -7,6 +7,7 @@ mod admin;
 mod aws;
 mod backoff;
 mod health;
+mod open_files;
 mod stop;
 mod telemetry;
 
@@ -14,5 +15,6 @@ pub use admin::{AdminError, serve_admin};
 pub use aws::Aws;
 pub use backoff::Backoff;
 pub use health::{Health, NotReady};
+pub use open_files::raise_open_files;
 pub use stop::Stop;
 pub use telemetry::{LogFormat, Metrics, MetricsError, init_logs};

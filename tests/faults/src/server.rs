@@ -28,6 +28,8 @@ pub struct ServerOptions {
     pub http_port: u16,
     /// Further arguments.
     pub arguments: Vec<String>,
+    /// How many files the server may have open unless it asks for more; that of this process by default.
+    pub open_files: Option<u32>,
 }
 
 impl ServerOptions {
@@ -43,13 +45,22 @@ impl ServerOptions {
             engine_port: free_port()?,
             http_port: free_port()?,
             arguments: Vec::new(),
+            open_files: None,
         })
     }
 
     /// The command, without what says when to end.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.penstock);
+        let mut command = match self.open_files {
+            None => Command::new(&self.penstock),
+            Some(files) => {
+                let mut shell = Command::new("sh");
+                // The shell becomes the server, so that the process keeps its id.
+                shell.arg("-c").arg(format!("ulimit -S -n {files}; exec \"$0\" \"$@\"")).arg(&self.penstock);
+                shell
+            }
+        };
         command
             .arg("run")
             .arg(&self.pipeline)

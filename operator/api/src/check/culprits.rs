@@ -24,6 +24,7 @@ pub(super) fn of(rule: &Rule, node: &Value) -> Vec<Culprit> {
     match (rule.code, rule.field_path) {
         ("unknown_buffer", Some(".sources")) => unknown_buffers(node, "sources", "to", "source", "writes to"),
         ("unknown_buffer", _) => unknown_buffers(node, "sinks", "from", "sink", "reads"),
+        ("choose_one", _) => unions(rule, node),
         ("name_too_long", _) => long_names(node),
         ("duplicate_name", _) => {
             repeated(names(node), "name", "a name may be used once, by one source, buffer or sink")
@@ -60,6 +61,39 @@ fn unknown_buffers(spec: &Value, list: &str, field: &str, part: &str, verb: &str
             }
         })
         .collect()
+}
+
+/// A union that holds no member, or the members after its first. The rule's message ends with their names.
+fn unions(rule: &Rule, node: &Value) -> Vec<Culprit> {
+    let Some((_, names)) = rule.message.rsplit_once(": ") else { return Vec::new() };
+    let members: Vec<&str> = names.split(", ").collect();
+    let mut held = members.iter().filter(|member| node.get(**member).is_some());
+    let Some(first) = held.next() else {
+        let message = match members.as_slice() {
+            [only] => format!("{}, and there is no `{only}`", rule.message),
+            _ => format!("{}, and there is none of them", rule.message),
+        };
+        let examples = members.iter().map(|member| example(member)).collect::<Vec<_>>().join(" or ");
+        let cure = (members.len() > 1).then(|| format!("add {examples}"));
+        return vec![Culprit { path: Path::default(), message, cure }];
+    };
+    held.map(|member| Culprit {
+        path: Path::default().key(member),
+        message: format!("`{member}` stands beside `{first}`: {}", rule.message),
+        cure: None,
+    })
+    .collect()
+}
+
+/// What a member of a union looks like and is for.
+fn example(member: &str) -> String {
+    match member {
+        "s3" => "`s3: { bucket: BUCKET, key: raw/ }` for objects".to_owned(),
+        "dynamodb" => "`dynamodb: { tables: [ … ] }` for items".to_owned(),
+        "field" => "`field: NAME` for a field's value".to_owned(),
+        "template" => "`template: \"{NAME}\"` for a text that is made of fields".to_owned(),
+        other => format!("`{other}`"),
+    }
 }
 
 fn long_names(object: &Value) -> Vec<Culprit> {

@@ -123,7 +123,7 @@ impl<'a> Walk<'a> {
 
     fn string(&mut self, schema: &'a Value, node: &Node, path: &Path) {
         let Some(text) = node.text() else {
-            let cure = quoting(node);
+            let cure = quoting(schema, node);
             let wanted = if schema["enum"].is_array() { "one of the words that are allowed" } else { "a text" };
             return self.wrong_type(node, path, wanted, &cure);
         };
@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
                 );
                 let cure = match similar(text, allowed.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("write one of {}", listed(allowed)),
+                    None => format!("write one of {}{}", listed(allowed), what_to_add(schema)),
                 };
                 self.error("unknown_value", path, message, cure);
             }
@@ -299,7 +299,15 @@ fn example_of_map(schema: &Value, path: &Path) -> String {
 }
 
 /// How a value becomes the text that was meant.
-fn quoting(node: &Node) -> String {
+fn quoting(schema: &Value, node: &Node) -> String {
+    // Quotes alone do not make a duration of a number.
+    let misses = |pattern: &str, text: &str| Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text));
+    if let (NodeKind::Scalar(scalar), Some(pattern)) = (&node.kind, schema["pattern"].as_str())
+        && misses(pattern, &scalar.text)
+        && let Some(meaning) = patterns::meaning(pattern)
+    {
+        return format!("write {meaning}");
+    }
     match &node.kind {
         NodeKind::Scalar(scalar) if scalar.text.is_empty() => "write a text".to_owned(),
         NodeKind::Scalar(scalar) => format!("put it into quotes: \"{}\"", scalar.text),
@@ -330,8 +338,25 @@ fn corrected(pattern: &str, text: &str) -> Option<String> {
         crate::units::DURATION_PATTERN => {
             text.replace(' ', "").replace("minutes", "m").replace("min", "m").replace("sec", "s")
         }
+        patterns::RETENTION => {
+            text.replace(' ', "").replace("days", "d").replace("day", "d").replace("hours", "h").replace("hour", "h")
+        }
+        patterns::REGION => region(text),
         _ => return None,
     };
     let fits = Regex::new(pattern).is_ok_and(|regex| regex.is_match(&candidate));
     fits.then(|| format!("did you mean `{candidate}`?"))
+}
+
+/// A region in another spelling: `EU_WEST_1`, `eu-west1`, or the zone `eu-west-1a`.
+fn region(text: &str) -> String {
+    let mut text = text.to_lowercase().replace(['_', ' '], "-");
+    if text.ends_with(|c: char| c.is_ascii_lowercase()) && text.contains(|c: char| c.is_ascii_digit()) {
+        text.pop();
+    }
+    let name = text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    if name < text.len() && !text[..name].ends_with('-') {
+        text.insert(name, '-');
+    }
+    text
 }

@@ -360,15 +360,7 @@ impl Reader {
         let (line, column) = (at.line(), at.col() + 1);
         let span = Span { line, column, end_line: line, end_column: column + 1 };
         let written = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        let cure = if written.trim_start().starts_with("{{") || written.contains(": {{") {
-            "this looks like a Helm template: render it first, `helm template … | penstock validate -`"
-        } else if error.info().contains("tab") || written.trim_start_matches(' ').starts_with('\t') {
-            "indent with spaces: YAML takes no tabs there"
-        } else if error.info().contains("mapping values") {
-            "put the value into quotes if it has a colon in it, or mend the indentation"
-        } else {
-            "mend the YAML here: look at the indentation, quotes and brackets of this line and the one before"
-        };
+        let cure = syntax_cure(written, error.info());
         self.fault("yaml_syntax", span, format!("this is not YAML: {}", error.info()), cure);
     }
 
@@ -383,6 +375,29 @@ impl Reader {
             };
         }
         path.to_string()
+    }
+}
+
+/// What would make YAML of a line, by what the parser says of it.
+fn syntax_cure(written: &str, says: &str) -> &'static str {
+    if written.trim_start().starts_with("{{") || written.contains(": {{") {
+        "this looks like a Helm template: render it first, `helm template … | penstock validate -`"
+    } else if says.contains("tab") || written.trim_start_matches(' ').starts_with('\t') {
+        "indent with spaces: YAML takes no tabs there"
+    } else if says.contains("mapping values") {
+        "put the value into quotes if it has a colon in it, or mend the indentation"
+    } else if says.contains("',' or '}'") {
+        "close the map with `}`, and put a comma between its entries"
+    } else if says.contains("',' or ']'") {
+        "close the list with `]`, and put a comma between its items"
+    } else if says.contains("quoted scalar") {
+        "close the text with the quote that opens it"
+    } else if says.contains("invalid indentation") {
+        "close the bracket that is open before this line, or indent the line like those beside it"
+    } else if says.contains("anchor") {
+        "write `&name` before the value that `*name` repeats, or put a text with a star in front into quotes"
+    } else {
+        "mend the YAML here: look at the indentation, quotes and brackets of this line and the one before"
     }
 }
 

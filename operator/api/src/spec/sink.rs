@@ -140,7 +140,7 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub when: Option<String>,
-    /// The partition key.
+    /// The partition key, such as `{ field: InvoiceNo, type: S }`.
     pub partition: KeyField,
     /// The sort key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

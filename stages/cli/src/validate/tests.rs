@@ -25,7 +25,7 @@ fn manifests(name: &str) -> Vec<(PathBuf, Checked)> {
 #[test]
 fn every_bad_manifest_is_told_what_and_where_and_how_to_mend_it() {
     let manifests = manifests("tests/bad");
-    assert!(manifests.len() >= 15);
+    assert!(manifests.len() >= 25);
     for (file, checked) in manifests {
         let found: String = checked.checked.findings.iter().map(|finding| show::plain(&checked, finding)).collect();
         let golden = file.with_extension("expected");
@@ -36,6 +36,33 @@ fn every_bad_manifest_is_told_what_and_where_and_how_to_mend_it() {
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         assert!(found == expected, "{}:\n{found}\nexpected:\n{expected}", file.display());
     }
+}
+
+/// Every finding as it is printed, here and for the manifests of the schema's own tests.
+#[test]
+fn every_finding_shows_its_line_with_a_mark_and_a_cure() {
+    let mut errors = 0;
+    for (file, checked) in manifests("tests/bad").into_iter().chain(manifests("../../operator/api/tests/bad")) {
+        assert!(!checked.checked.findings.is_empty(), "nothing is found in {}", file.display());
+        for finding in &checked.checked.findings {
+            let printed = show::plain(&checked, finding);
+            let lines: Vec<_> = printed.lines().collect();
+            let place = format!("{}:{}:{}: ", checked.name, finding.span.line, finding.span.column);
+            assert!(lines[0].starts_with(&place), "{printed}");
+            let shown = lines.iter().position(|line| line.starts_with("  | ")).unwrap_or_else(|| panic!("{printed}"));
+            let (line, mark) = (&lines[shown][4..], &lines[shown + 1][4..]);
+            assert_eq!(Some(line), checked.text.lines().nth(finding.span.line - 1), "{printed}");
+            assert_eq!(
+                mark.find('^'),
+                mark.rfind(char::is_whitespace).map_or(Some(0), |last| Some(last + 1)),
+                "{printed}"
+            );
+            assert_eq!(mark.chars().take_while(|c| *c != '^').count(), finding.span.column - 1, "{printed}");
+            assert!(lines.last().unwrap().strip_prefix("  cure: ").is_some_and(|cure| !cure.is_empty()), "{printed}");
+            errors += usize::from(finding.severity == Severity::Error);
+        }
+    }
+    assert!(errors >= 60, "{errors}");
 }
 
 #[test]

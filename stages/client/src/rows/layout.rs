@@ -129,6 +129,11 @@ impl Layout {
 impl Column {
     /// False when the field is left out.
     fn write(&self, cell: &str, out: &mut Vec<u8>) -> Result<bool, BadRow> {
+        // The endpoint refuses it in CSV; written as JSON it would slip through to stores that cannot hold it.
+        if cell.contains('\0') {
+            let reason = "the cell holds a NUL character".to_owned();
+            return Err(BadRow { code: "nul_character", field: Some(self.name.clone()), reason });
+        }
         let numeric = matches!(self.wants.cell, CellType::Integer | CellType::Number);
         let text = if numeric && self.decimal_comma { with_point(cell) } else { Cow::Borrowed(cell) };
         self.wants.write(&text, out).map_err(|unfit| BadRow {

@@ -123,6 +123,8 @@ fn a_cell_that_cannot_be_converted_names_its_field() {
     let bad = Setup::shop().write("536365,85123A,x,six,2.55,").unwrap_err();
     assert_eq!((bad.code, bad.field.as_deref()), ("not_an_integer", Some("Quantity")));
     assert!(bad.reason.contains("six"), "{}", bad.reason);
+    let bad = Setup::shop().write("536365,85123A,x\0,6,2.55,").unwrap_err();
+    assert_eq!((bad.code, bad.field.as_deref()), ("nul_character", Some("Description")));
 }
 
 #[test]

@@ -8,6 +8,10 @@ use super::functions;
 
 /// The compiler's code of a call to a function that is not in its list.
 const UNDEFINED_FUNCTION: usize = 105;
+/// Its codes of a call whose failure is not handled: anywhere, and where its value is assigned.
+const UNHANDLED: [usize; 2] = [100, 103];
+/// What the compiler does not say, since it does not know what becomes of a record.
+const OR_ABORT: &str = "put `!` behind the function's name: a record for which it fails goes to dead letters then";
 
 /// A fault or a warning. Lines and columns count from 1, columns in characters; the end is exclusive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +96,11 @@ fn one(text: &str, found: &vrl::diagnostic::Diagnostic) -> Diagnostic {
         }
         _ => found.message.clone(),
     };
-    spanning(text, start, end, message, help(&found.labels, &found.notes))
+    let mut help = help(&found.labels, &found.notes);
+    if UNHANDLED.contains(&found.code) {
+        help = Some(help.map_or_else(|| OR_ABORT.to_owned(), |help| format!("{OR_ABORT}; {help}")));
+    }
+    spanning(text, start, end, message, help)
 }
 
 /// What the compiler says besides: its other labels and its hints, without its links.
@@ -104,8 +112,17 @@ fn help(labels: &[Label], notes: &[Note]) -> Option<String> {
         }
         _ => None,
     });
-    let lines: Vec<_> = labels.chain(notes).filter(|line| !line.is_empty()).collect();
-    (!lines.is_empty()).then(|| lines.join("; "))
+    let lines = labels.chain(notes).filter(|line| !line.is_empty());
+    let mut help = String::new();
+    for line in lines {
+        // A line that ends with a colon speaks of the next.
+        let between = if help.is_empty() || help.ends_with(':') { " " } else { "; " };
+        help = format!("{help}{between}{line}").trim_start().to_owned();
+    }
+    match help.strip_prefix("expected one of: ") {
+        Some(expected) => Some(format!("write one of these there: {expected}")),
+        None => (!help.is_empty()).then_some(help),
+    }
 }
 
 fn spanning(text: &str, start: usize, end: usize, message: String, help: Option<String>) -> Diagnostic {

@@ -1,12 +1,15 @@
 //! Sources: the JSON Schema, the partition key, the id.
 
-use penstock_api::check::Path;
+use penstock_api::check::{Node, Path, similar};
 use penstock_api::spec::Source;
-use penstock_process::{RowSchema, Template};
+use penstock_process::{RowSchema, SchemaError, Template};
 
 use super::Report;
 use super::template::{self, Use};
 use crate::validate::fields::{self, Fact, Schema};
+
+/// The types of JSON Schema.
+const TYPES: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
 
 pub(super) fn check(report: &mut Report<'_>, index: usize, source: &Source) {
     let path = Path::of("spec.sources").index(index);
@@ -21,16 +24,7 @@ pub(super) fn check(report: &mut Report<'_>, index: usize, source: &Source) {
 fn json_schema(report: &mut Report<'_>, path: &Path, schema: &Schema<'_>) {
     let Some(document) = schema.source.http.as_ref().and_then(|http| http.schema.as_ref()) else { return };
     if let Err(error) = RowSchema::compile(document) {
-        let at =
-            error.path.split('.').filter(|part| !part.is_empty()).fold(path.clone(), |path, part| {
-                part.parse().map_or_else(|_| path.key(part), |index| path.index(index))
-            });
-        let cure = if at.last_key() == Some("type") {
-            "write one of `string`, `number`, `integer`, `boolean`, `object`, `array`, `null`"
-        } else {
-            "mend the JSON Schema: https://json-schema.org has its words"
-        };
-        report.error("bad_schema", &at, error.message, cure);
+        bad_schema(report, path, &error);
     }
     let types = schema.own_types();
     if !types.is_empty() && !types.contains(&"object") {
@@ -42,6 +36,33 @@ fn json_schema(report: &mut Report<'_>, path: &Path, schema: &Schema<'_>) {
             "write `type: object`: the schema describes one row",
         );
     }
+}
+
+/// The compiler names the rule of JSON Schema's own schema that is broken; people wrote a word of it.
+fn bad_schema(report: &mut Report<'_>, path: &Path, error: &SchemaError) {
+    let steps = error.path.split('.').filter(|part| !part.is_empty());
+    let at = steps.fold(path.clone(), |path, part| match part.parse() {
+        Ok(index) => path.index(index),
+        Err(_) => path.key(part),
+    });
+    let (at, message, cure) = if let Some(pattern) = error.message.strip_suffix(" is not a \"regex\"") {
+        let at = if at.last_key() == Some("pattern") { at } else { at.key("pattern") };
+        let cure = "mend it: a bracket needs its partner, and one that stands for itself is written `\\(`";
+        (at, format!("{pattern} is not a regular expression"), cure.to_owned())
+    } else if at.last_key() == Some("type") {
+        let found = report.document.root.at(&at).and_then(Node::text).unwrap_or_default();
+        let cure = match similar(found, TYPES).or_else(|| TYPES.into_iter().find(|name| name.starts_with(found))) {
+            Some(near) if !found.is_empty() => format!("did you mean `{near}`?"),
+            _ => format!("write one of `{}`", TYPES.join("`, `")),
+        };
+        let message =
+            if found.is_empty() { error.message.clone() } else { format!("`{found}` is not a type of JSON Schema") };
+        (at, message, cure)
+    } else {
+        let cure = "mend the JSON Schema: https://json-schema.org/understanding-json-schema has its words";
+        (at, error.message.clone(), cure.to_owned())
+    };
+    report.error("bad_schema", &at, message, cure);
 }
 
 /// Ingest gives a row that has no id one, so rows must be allowed to have it.

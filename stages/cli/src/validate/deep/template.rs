@@ -67,9 +67,17 @@ pub(super) fn must_exist(report: &mut Report<'_>, schema: &Schema<'_>, field: &s
     );
     let cure = match similar(field, schema.names()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("add `{field}` to the schema's `properties`, or use another field"),
+        None => format!("add `{field}` to the schema's `properties`, or use one of its fields: {}", some_of(schema)),
     };
     report.add(severity, "field_not_in_schema", used.path, message, cure);
+}
+
+/// The first fields of a schema.
+fn some_of(schema: &Schema<'_>) -> String {
+    const SHOWN: usize = 8;
+    let names: Vec<_> = schema.names().map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
 }
 
 /// Says so when a field has a type that does not fit.
