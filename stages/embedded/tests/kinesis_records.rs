@@ -112,8 +112,11 @@ async fn what_is_wrong_is_refused_with_the_services_exceptions() {
     let missing = missing.unwrap_err();
     assert_eq!(code(&missing), "ResourceNotFoundException");
     assert!(missing.into_service_error().to_string().contains("missing"));
-    let hash = client.put_record().stream_name("s").partition_key("k").explicit_hash_key("-1").data(Blob::new(""));
-    assert_eq!(code(&hash.send().await.unwrap_err()), "InvalidArgumentException");
+    let two_to_the_128th = "340282366920938463463374607431768211456";
+    for (hash, refusal) in [("-1", "ValidationException"), (two_to_the_128th, "InvalidArgumentException")] {
+        let put = client.put_record().stream_name("s").partition_key("k").explicit_hash_key(hash).data(Blob::new(""));
+        assert_eq!(code(&put.send().await.unwrap_err()), refusal, "{hash}");
+    }
     let forged = client.get_records().shard_iterator("AAAA").send().await.unwrap_err();
     assert_eq!(code(&forged), "InvalidArgumentException");
     let token = iterator(&client, "s", 0, ShardIteratorType::TrimHorizon).await;

@@ -134,6 +134,8 @@ impl Stages {
     pub(super) async fn disturbed(&mut self) -> anyhow::Result<()> {
         let stop = self.stop.clone();
         tokio::select! {
+            // First: sinks end when they are told to, and that is no disturbance.
+            biased;
             () = stop.drain.cancelled() => Ok(()),
             ended = self.sinks.join_next(), if !self.sinks.is_empty() => {
                 self.stop.drain.cancel();
