@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use futures::stream::{self as futures_stream, StreamExt as _};
 use penstock_api::plan::Resources;
 
@@ -37,26 +39,27 @@ pub enum State {
 
 /// Looks at everything that the plan names and takes the next step of each, in the order of the plan.
 pub async fn advance(resources: &Resources, clients: &Clients, options: &Options) -> Vec<Progress> {
-    let streams = futures_stream::iter(&resources.streams)
-        .map(|plan| async move {
+    // Boxed one by one: a stream of futures that borrow is more than the compiler can show to be `Send`.
+    let mut looks: Vec<BoxFuture<'_, Progress>> = Vec::new();
+    for plan in &resources.streams {
+        let look = async move {
             let look = stream::look(plan, &clients.kinesis, options, &AtomicBool::default()).await;
             progress(Kind::Stream, &plan.name, look)
-        })
-        .buffered(AT_ONCE)
-        .collect::<Vec<_>>();
-    let tables = futures_stream::iter(&resources.tables)
-        .map(|plan| async move {
+        };
+        looks.push(look.boxed());
+    }
+    for plan in &resources.tables {
+        let look = async move {
             let look = table::look(plan, &clients.dynamodb, options, &AtomicBool::default()).await;
             progress(Kind::Table, &plan.name, look)
-        })
-        .buffered(AT_ONCE)
-        .collect::<Vec<_>>();
-    let buckets = futures_stream::iter(&resources.buckets)
-        .map(|plan| async move { progress(Kind::Bucket, &plan.name, bucket::look(plan, &clients.s3, options).await) })
-        .buffered(AT_ONCE)
-        .collect::<Vec<_>>();
-    let (streams, tables, buckets) = futures::join!(streams, tables, buckets);
-    streams.into_iter().chain(tables).chain(buckets).collect()
+        };
+        looks.push(look.boxed());
+    }
+    for plan in &resources.buckets {
+        let look = async move { progress(Kind::Bucket, &plan.name, bucket::look(plan, &clients.s3, options).await) };
+        looks.push(look.boxed());
+    }
+    futures_stream::iter(looks).buffered(AT_ONCE).collect().await
 }
 
 fn progress(kind: Kind, name: &str, look: Result<Look<Provisioned>, CallError>) -> Progress {
