@@ -6,23 +6,26 @@ mod next;
 use std::sync::Arc;
 
 use kube::runtime::controller::Action;
+use penstock_api::spec::ConditionStatus;
 use tracing::Instrument as _;
 
-use crate::apply::error::of_call;
+use crate::apply::error::{Verdict, of_call};
 use crate::apply::{self, ApplyError, decide};
+use crate::aws::{Ask, ResourceState, ResourceView};
 use crate::build::{Surroundings, build};
 use crate::context::Context;
 use crate::metrics;
 use crate::observe::{self, ObserveError, Observed};
 use crate::pipeline::Pipeline;
 use crate::report::findings::{Failure, Findings, Known};
-use crate::report::{self, ReportError, stages};
+use crate::report::{self, ReportError, conditions, stages};
 use crate::validate::{ValidationError, validate};
 use next::Next;
 
 /// What a reconcile came to.
 struct Round {
-    findings: Findings,
+    /// `None`: nothing was found that is worth a word; what was said before stays.
+    findings: Option<Findings>,
     next: Next,
 }
 
@@ -44,7 +47,9 @@ pub async fn reconcile(pipeline: Arc<Pipeline>, context: Arc<Context>) -> Result
             keep(&pipeline, &context).await.unwrap_or_else(Round::from)
         };
         // Report: I/O.
-        report::report(&pipeline, &round.findings, &context).await?;
+        if let Some(findings) = &round.findings {
+            report::report(&pipeline, findings, &context).await?;
+        }
         running.end(round.next.as_str());
         Ok(round.next.action(&identity.uid, &context))
     }
@@ -65,8 +70,10 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
         apply::set_finalizer(pipeline, validated.needs_cleanup(), context).await?;
     }
     // Apply streams and tables, a step each: I/O.
-    let asked = pipeline.request() != pipeline.status.as_ref().and_then(|status| status.observed_request.clone());
-    let resources = context.aws.look(&validated, asked).await;
+    let resources = context.aws.look(&validated, ask(pipeline, context)).await;
+    for failing in resources.failing() {
+        tell_of_aws(failing);
+    }
     // Observe whether sinks have stored everything, where that is asked for: I/O.
     let observed = Observed { children, secrets };
     let drained = drain::drained(&validated, &observed.children, context).await;
@@ -83,7 +90,9 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     let mut failures = applied.failures;
     if failures.is_empty() {
         let superfluous = decide::superfluous(&desired, &names, &applied.children, &validated.identity, &settled);
-        failures.extend(apply::prune(&superfluous, &applied.children, pipeline, context).await.err());
+        let pruned = apply::prune(&superfluous, &applied.children, pipeline, context).await;
+        // The Pipeline as it is now will be reconciled, too.
+        failures.extend(pruned.err().filter(|error| !matches!(error, ApplyError::Outdated)));
     }
     for failure in &failures {
         tell(failure);
@@ -95,19 +104,35 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
         failures: failures.iter().map(Failure::from).collect(),
         suspend: validated.suspend,
     };
-    Ok(Round { next: Next::of(&known), findings: Findings::Known(known) })
+    Ok(Round { next: Next::of(&known), findings: Some(Findings::Known(known)) })
+}
+
+/// Whether somebody asks for a look, and whether the status says that this very spec's resources were ready.
+fn ask(pipeline: &Pipeline, context: &Context) -> Ask {
+    let status = context.written(&pipeline.identity().uid).or_else(|| pipeline.status.clone()).unwrap_or_default();
+    let is_ready = |name: &str| {
+        status.conditions.iter().any(|condition| {
+            condition.condition_type == name
+                && condition.status == ConditionStatus::True
+                && condition.observed_generation == Some(pipeline.generation())
+        })
+    };
+    Ask {
+        afresh: pipeline.request() != status.observed_request,
+        was_ready: is_ready(conditions::STREAMS) && is_ready(conditions::TABLES),
+    }
 }
 
 /// Lets go what is to go with the Pipeline. Without the finalizer there is nothing: Kubernetes deletes the children.
 async fn cleanup(pipeline: &Pipeline, context: &Context) -> Round {
     if !pipeline.has_finalizer() {
-        return Round { findings: Findings::Going { left: Vec::new(), stuck: None }, next: Next::Nothing };
+        return Round::going(Vec::new(), None, Next::Nothing);
     }
     match clean(pipeline, context).await {
         Ok(round) => round,
         Err(Halt::Invalid(error)) => {
             let left = vec![format!("{error}. Correct it, or remove the finalizer {}", crate::names::FINALIZER)];
-            Round { findings: Findings::Going { left, stuck: Some("Invalid") }, next: Next::Troubled }
+            Round::going(left, Some("Invalid"), Next::Troubled)
         }
         Err(halt) => Round::from(halt),
     }
@@ -124,14 +149,14 @@ async fn clean(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
         let running = apply::stop_stages(pipeline, &children, context).await?;
         if running > 0 {
             let left = vec![format!("{running} Deployments, which are being deleted")];
-            return Ok(Round { findings: Findings::Going { left, stuck: None }, next: Next::Soon });
+            return Ok(Round::going(left, None, Next::Soon));
         }
         // Delete in AWS what is ours and to be deleted, a step each: I/O.
         let removed = match context.aws.remove(&validated).await {
             Ok(removed) => removed,
             Err(again_after) => {
                 let left = vec!["streams and tables; AWS is asked as soon as its limits allow".to_owned()];
-                return Ok(Round { findings: Findings::Going { left, stuck: None }, next: Next::After(again_after) });
+                return Ok(Round::going(left, None, Next::After(again_after)));
             }
         };
         if let Some(round) = Round::of_removal(&removed) {
@@ -140,10 +165,15 @@ async fn clean(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     }
     // Apply: without the finalizer. I/O.
     apply::set_finalizer(pipeline, false, context).await?;
-    Ok(Round { findings: Findings::Going { left: Vec::new(), stuck: None }, next: Next::Nothing })
+    // The Pipeline is gone by now, unless somebody else holds it.
+    Ok(Round { findings: None, next: Next::Nothing })
 }
 
 impl Round {
+    fn going(left: Vec<String>, stuck: Option<&'static str>, next: Next) -> Self {
+        Self { findings: Some(Findings::Going { left, stuck }), next }
+    }
+
     /// What is left of what is being removed; `None` when nothing is.
     fn of_removal(removed: &[penstock_provision::Removed]) -> Option<Self> {
         use penstock_provision::Removal;
@@ -166,7 +196,7 @@ impl Round {
             });
         }
         let next = if stuck.is_some() { Next::Troubled } else { Next::Soon };
-        (!left.is_empty()).then_some(Self { findings: Findings::Going { left, stuck }, next })
+        (!left.is_empty()).then(|| Self::going(left, stuck, next))
     }
 }
 
@@ -186,7 +216,7 @@ impl From<Halt> for Round {
         let failure = match &halt {
             Halt::Invalid(error) => {
                 metrics::failure("invalid");
-                return Self { findings: Findings::Invalid(error.to_string()), next: Next::Nothing };
+                return Self { findings: Some(Findings::Invalid(error.to_string())), next: Next::Nothing };
             }
             Halt::Apply(error) => {
                 tell(error);
@@ -198,12 +228,15 @@ impl From<Halt> for Round {
                 of_observation(error)
             }
         };
-        Self { findings: Findings::Unobserved(failure), next: Next::Troubled }
+        match failure.verdict {
+            // It passes by itself: a status that turns and turns back says nothing.
+            Verdict::Passing | Verdict::Moving => Self { findings: None, next: Next::Soon },
+            _ => Self { findings: Some(Findings::Unobserved(failure)), next: Next::Troubled },
+        }
     }
 }
 
 fn of_observation(error: &ObserveError) -> Failure {
-    use crate::apply::error::Verdict;
     match error {
         ObserveError::NotListed { because: Some(because), .. } if because.contains("forbidden") => {
             let message = format!("{error}. Give the operator's ServiceAccount the rights of the chart's role");
@@ -225,6 +258,21 @@ fn tell(error: &ApplyError) {
         error = error as &dyn std::error::Error,
         "the cluster is not as the Pipeline says"
     );
+}
+
+fn tell_of_aws(resource: &ResourceView) {
+    let (kind, name) = (resource.kind.as_str(), &resource.name);
+    match &resource.state {
+        ResourceState::Failing(because) => {
+            metrics::failure("aws_fails");
+            tracing::warn!(kind, name, because, "AWS fails or throttles; it is tried again");
+        }
+        ResourceState::Failed { reason, message } => {
+            metrics::failure(reason);
+            tracing::warn!(kind, name, reason, message, "a resource cannot be made ready");
+        }
+        ResourceState::Ready(_) | ResourceState::Waiting(_) => {}
+    }
 }
 
 /// A status that could not be written is tried again, later each time.

@@ -132,7 +132,6 @@ pub fn superfluous(
         .map(|(key, _)| key.clone())
         .collect();
     // The pods first, then what they use.
-    superfluous.reverse();
     superfluous.sort_by_key(|(kind, _)| std::cmp::Reverse(*kind));
     superfluous
 }

@@ -122,11 +122,54 @@ pub fn of_call(error: &kube::Error) -> Verdict {
     }
 }
 
+/// Whether the object that was named with its UID is gone, or another one has its name. The API server says so in several ways.
+#[must_use]
+pub fn is_gone(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    matches!(status.code, 404 | 409) || (status.code == 422 && status.message.contains("metadata.uid"))
+}
+
 /// What the API server said, in its own words.
 #[must_use]
 pub fn said(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn answered(code: u16, message: &str) -> kube::Error {
+        kube::Error::Api(Status { code, message: message.to_owned(), ..Status::default() }.boxed())
+    }
+
+    #[test]
+    fn who_has_to_act_follows_from_the_answer() {
+        for (code, message, verdict) in [
+            (403, "cannot patch", Verdict::Forbidden),
+            (401, "who are you", Verdict::Forbidden),
+            (403, "exceeded quota: pods", Verdict::Quota),
+            (403, "namespace shop is being terminated", Verdict::Passing),
+            (422, "is invalid", Verdict::Rejected),
+            (400, "unknown field", Verdict::Rejected),
+            (409, "changed", Verdict::Passing),
+            (429, "later", Verdict::Passing),
+            (500, "oh", Verdict::Passing),
+            (404, "namespace not found", Verdict::Passing),
+        ] {
+            assert_eq!(of_call(&answered(code, message)), verdict, "{code} {message}");
+        }
+    }
+
+    #[test]
+    fn another_uid_means_gone_however_it_is_said() {
+        assert!(is_gone(&answered(404, "")) && is_gone(&answered(409, "uid mismatch")));
+        assert!(is_gone(&answered(422, "metadata.uid: Invalid value: field is immutable")));
+        assert!(!is_gone(&answered(422, "spec.region: Invalid value")));
     }
 }

@@ -54,6 +54,10 @@ pub async fn apply(
                 context.children.answered(child.kind, live.clone());
                 children.insert(key, Arc::new(live));
             }
+            // The Pipeline as it is now will be reconciled, too.
+            Err(ApplyError::Outdated) => {
+                broken.insert(child.stage.as_str());
+            }
             Err(error) => {
                 broken.insert(child.stage.as_str());
                 applied.failures.push(error);
@@ -173,7 +177,7 @@ pub async fn set_finalizer(pipeline: &Pipeline, wanted: bool, context: &Context)
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     match api.patch(&identity.name, &parameters, &Patch::Apply(&metadata)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if !wanted && (status.code == 404 || status.code == 409) => Ok(()),
+        Err(source) if !wanted && error::is_gone(&source) => Ok(()),
         Err(source) => Err(ApplyError::Finalizer { source: Box::new(source) }),
     }
 }

@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// A token bucket. Nobody waits in it: who gets nothing is told when to come again.
+/// A token bucket that takes orders. Nobody waits in it: who orders is told when to come, and then is served.
 #[derive(Debug)]
 pub struct Budget {
     a_second: f64,
     burst: f64,
+    /// What is left, less than nothing when orders are open, and when that was so.
     state: Mutex<(f64, Option<Instant>)>,
 }
 
@@ -19,24 +20,17 @@ impl Budget {
         Self { a_second, burst, state: Mutex::new((burst, None)) }
     }
 
-    /// Takes tokens, more than there are if need be: the next one waits for it.
-    ///
-    /// # Errors
-    /// When there is none: how long to wait.
-    pub fn take(&self, tokens: usize, now: Instant) -> Result<(), Duration> {
+    /// Orders tokens; gives how long it takes until they are there.
+    #[must_use]
+    pub fn order(&self, tokens: usize, now: Instant) -> Duration {
         #[allow(clippy::cast_precision_loss, reason = "a Pipeline has some hundred resources")]
         let wanted = tokens as f64;
         let mut state = self.state.lock();
         let (left, last) = *state;
         let passed = last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
-        let left = (left + passed.as_secs_f64() * self.a_second).min(self.burst);
-        let enough = wanted.min(self.burst);
-        if left >= enough {
-            *state = (left - wanted, Some(now));
-            return Ok(());
-        }
+        let left = (left + passed.as_secs_f64() * self.a_second).min(self.burst) - wanted;
         *state = (left, Some(now));
-        Err(Duration::from_secs_f64((enough - left) / self.a_second))
+        Duration::from_secs_f64((-left).max(0.0) / self.a_second)
     }
 }
 
@@ -45,29 +39,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_followed_by_the_steady_rate() {
+    fn a_burst_is_served_at_once_and_the_rest_at_the_steady_rate() {
         let budget = Budget::new(4.0, 8.0);
         let begin = Instant::now();
-        assert_eq!((0..20).filter(|_| budget.take(1, begin).is_ok()).count(), 8);
-        let wait = budget.take(1, begin).err();
-        assert_eq!(wait, Some(Duration::from_millis(250)));
-        let later = begin + Duration::from_secs(10);
-        assert_eq!((0..100).filter(|_| budget.take(1, later).is_ok()).count(), 8, "it holds no more than the burst");
+        let waits: Vec<_> = (0..16).map(|_| budget.order(1, begin).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 0, 250, 500, 750, 1000, 1250, 1500, 1750, 2000]);
     }
 
     #[test]
-    fn one_that_needs_more_than_the_burst_is_served_and_paid_for_by_the_next() {
-        let budget = Budget::new(1.0, 4.0);
+    fn who_comes_later_queues_behind_those_who_ordered() {
+        let budget = Budget::new(1.0, 1.0);
         let begin = Instant::now();
-        assert!(budget.take(10, begin).is_ok());
-        assert_eq!(budget.take(1, begin).err(), Some(Duration::from_secs(7)));
+        assert_eq!(budget.order(11, begin), Duration::from_secs(10));
+        assert_eq!(budget.order(1, begin + Duration::from_secs(4)), Duration::from_secs(7));
     }
 
     #[test]
-    fn over_a_minute_no_more_is_given_than_the_rate_and_the_burst() {
+    fn a_thousand_that_come_at_once_are_spread_over_the_time_that_they_need() {
         let budget = Budget::new(4.0, 4.0);
         let begin = Instant::now();
-        let given = (0..60_000).filter(|millis| budget.take(1, begin + Duration::from_millis(*millis)).is_ok()).count();
-        assert!((238..=244).contains(&given), "{given}");
+        let last = (0..1000).map(|_| budget.order(1, begin)).max();
+        assert_eq!(last, Some(Duration::from_secs(249)));
+    }
+
+    #[test]
+    fn it_holds_no_more_than_the_burst() {
+        let budget = Budget::new(4.0, 4.0);
+        let begin = Instant::now();
+        assert!(budget.order(4, begin).is_zero());
+        let later = begin + Duration::from_secs(3600);
+        assert!(budget.order(4, later).is_zero());
+        assert_eq!(budget.order(1, later), Duration::from_millis(250));
     }
 }

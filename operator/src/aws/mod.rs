@@ -8,7 +8,7 @@ mod clients;
 mod drained;
 mod view;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, Ask};
 pub use budget::Budget;
 pub use clients::{AwsClients, SdkClients};
 pub use view::{ResourceState, ResourceView, ResourcesView};

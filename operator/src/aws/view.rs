@@ -10,6 +10,11 @@ use penstock_provision::{Kind, Progress, State};
 pub enum ResourcesView {
     /// They were looked at, now or a while ago.
     Known(Vec<ResourceView>),
+    /// They were ready before this leadership began, and are looked at later, so that not all Pipelines ask at once.
+    Trusted {
+        /// When to come again.
+        again_after: Duration,
+    },
     /// They were not, so as not to ask AWS too often.
     NotLookedAt {
         /// When to come again.
@@ -50,7 +55,22 @@ impl ResourcesView {
     /// Whether everything is known to be ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(self, Self::Known(resources) if resources.iter().all(ResourceView::is_ready))
+        match self {
+            Self::Known(resources) => resources.iter().all(ResourceView::is_ready),
+            Self::Trusted { .. } => true,
+            Self::NotLookedAt { .. } => false,
+        }
+    }
+}
+
+impl ResourcesView {
+    /// Resources with which something is wrong.
+    pub fn failing(&self) -> impl Iterator<Item = &ResourceView> {
+        let known = match self {
+            Self::Known(resources) => resources.as_slice(),
+            Self::Trusted { .. } | Self::NotLookedAt { .. } => &[],
+        };
+        known.iter().filter(|view| matches!(view.state, ResourceState::Failing(_) | ResourceState::Failed { .. }))
     }
 }
 

@@ -83,6 +83,7 @@ pub fn build(pipeline: &ValidatedPipeline, around: Surroundings<'_>) -> Desired 
         desired.children.push(part.child(Kind::NetworkPolicy, &network_policy::build(part)));
         desired.children.push(part.child(Kind::PodDisruptionBudget, &disruption_budget::build(part)));
         if let Some(secret) = &stage.secret
+            && !replicas::rests(pipeline, stage, around.drained)
             && around.observed.secrets.get(secret).is_none_or(Option::is_none)
         {
             desired.missing_secrets.push((stage.name.clone(), secret.clone()));

@@ -69,8 +69,11 @@ mod tests {
 
     #[test]
     fn replicas_are_left_to_whoever_scales_the_stage_until_it_rests() {
-        let mut scaled = Live::default();
-        scaled.scaled_elsewhere = true;
+        let entry = serde_json::json!({
+            "manager": "keda", "subresource": "scale", "operation": "Update", "fieldsV1": { "f:spec": { "f:replicas": {} } },
+        });
+        let scaled: Live =
+            serde_json::from_value(serde_json::json!({ "metadata": { "managedFields": [entry] } })).unwrap();
         assert_eq!(to_apply(false, 3, None), Some(3));
         assert_eq!(to_apply(false, 3, Some(&Live::default())), Some(3));
         assert_eq!(to_apply(false, 3, Some(&scaled)), None);

@@ -75,6 +75,9 @@ fn a_stage_whose_secret_is_missing_keeps_the_deployment_that_it_has() {
     assert_eq!(desired.missing_secrets, [("orders".to_owned(), "ecommerce-keys".to_owned())]);
     let deployments = desired.children.iter().filter(|child| child.kind == Kind::Deployment);
     assert_eq!(deployments.map(|child| child.stage.as_str()).collect::<Vec<_>>(), ["raw", "tables"]);
+    let resting = PipelineFixture::ecommerce().spec("/suspend", "Now").built(&settings(), &lacking);
+    assert!(resting.missing_secrets.is_empty(), "to rest it needs none");
+    assert_eq!(find(&resting, Kind::Deployment, "ecommerce-orders")["spec"]["replicas"], 0);
 }
 
 #[test]

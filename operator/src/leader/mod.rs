@@ -36,6 +36,7 @@ pub async fn while_leading<Lead, Leading>(
     Leading: Future<Output = ()>,
 {
     let mut elector = Elector::new(client, settings.clone());
+    health.waits(CONCERN, "the lease has not been looked at yet");
     loop {
         let Some(held_since) = stop.run_until_cancelled(acquire(&mut elector, &settings, &health)).await else {
             return;

@@ -36,6 +36,10 @@ impl Next {
     pub(super) fn of(known: &Known) -> Self {
         let resources = match &known.resources {
             ResourcesView::NotLookedAt { again_after } => return Self::After(*again_after),
+            ResourcesView::Trusted { again_after } if known.failures.is_empty() && known.missing_secrets.is_empty() => {
+                return Self::After(*again_after);
+            }
+            ResourcesView::Trusted { .. } => &Vec::new(),
             ResourcesView::Known(resources) => resources,
         };
         let troubled = resources
@@ -72,8 +76,7 @@ impl Next {
             }
             Self::Soon => Action::requeue(context.back_off(uid, SOON.0, SOON.1)),
             Self::Troubled => Action::requeue(context.back_off(uid, TROUBLED.0, TROUBLED.1)),
-            // Those behind it wait for the same bucket: spread, too.
-            Self::After(wait) => Action::requeue(wait.mul_f64(1.0 + fastrand::f64() * 4.0)),
+            Self::After(wait) => Action::requeue(wait),
         }
     }
 }

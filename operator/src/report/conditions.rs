@@ -29,6 +29,35 @@ pub const ACCESS: &str = "Access";
 pub const ALL: [&str; 7] = [READY, RECONCILING, STALLED, STREAMS, TABLES, STAGES, ACCESS];
 const CONCERNS: [&str; 4] = [ACCESS, STREAMS, TABLES, STAGES];
 
+/// Every reason that there is under `Ready`. They are stable, and `docs/operator.md` says of each what to do.
+pub const REASONS: [&str; 25] = [
+    "AccessDenied",
+    "AwsFails",
+    "Deleting",
+    "Draining",
+    "InProgress",
+    "Invalid",
+    "KubernetesFails",
+    "KubernetesForbids",
+    "Mismatch",
+    "Missing",
+    "NameTaken",
+    "NotOurs",
+    "Pending",
+    "QuotaExceeded",
+    "Ready",
+    "Refused",
+    "Rejected",
+    "Replacing",
+    "RollingOut",
+    "SecretNotFound",
+    "StageFailed",
+    "StageNotReady",
+    "Stopping",
+    "Suspended",
+    "WaitingForResources",
+];
+
 /// What is said under one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
@@ -91,7 +120,10 @@ pub fn conditions(findings: &Findings, before: &impl Before) -> Vec<Said> {
             all
         }
         Findings::Going { left, stuck } => {
-            let message = format!("the Pipeline is being deleted; still there: {}", left.join("; "));
+            let mut message = "the Pipeline is being deleted".to_owned();
+            if !left.is_empty() {
+                let _ = write!(message, "; still there: {}", left.join("; "));
+            }
             summary(ConditionStatus::False, stuck.unwrap_or("Deleting"), &message, true, stuck.is_some())
         }
         Findings::Known(known) => of_known(known, before),
@@ -176,7 +208,7 @@ fn access(known: &Known) -> Concern {
 }
 
 fn resources(condition: &'static str, kind: Kind, known: &Known, before: &impl Before) -> Concern {
-    if matches!(known.resources, ResourcesView::NotLookedAt { .. }) {
+    if !matches!(known.resources, ResourcesView::Known(_)) {
         return as_before(condition, before);
     }
     let resources = looked_at(&known.resources);
@@ -213,7 +245,7 @@ fn as_before(condition: &'static str, before: &impl Before) -> Concern {
 fn looked_at(view: &ResourcesView) -> Vec<&ResourceView> {
     match view {
         ResourcesView::Known(resources) => resources.iter().collect(),
-        ResourcesView::NotLookedAt { .. } => Vec::new(),
+        ResourcesView::Trusted { .. } | ResourcesView::NotLookedAt { .. } => Vec::new(),
     }
 }
 
@@ -344,11 +376,14 @@ fn is_on_the_way(state: &StageState) -> bool {
 pub fn state(said: &[Said]) -> &'static str {
     let is = |condition| said.iter().any(|said| said.condition == condition && said.status == ConditionStatus::True);
     let suspended = said.iter().any(|said| said.condition == READY && said.reason == "Suspended");
-    match () {
-        () if is(STALLED) => "stalled",
-        () if is(READY) => "ready",
-        () if suspended => "suspended",
-        () => "reconciling",
+    if is(STALLED) {
+        "stalled"
+    } else if is(READY) {
+        "ready"
+    } else if suspended {
+        "suspended"
+    } else {
+        "reconciling"
     }
 }
 

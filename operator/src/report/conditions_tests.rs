@@ -1,9 +1,17 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use penstock_api::spec::PipelineStatus;
 use std::time::Duration;
 
 use super::*;
+
+/// Nothing was said before.
+struct Nothing;
+
+impl Before for Nothing {
+    fn said(&self, _: &'static str) -> Option<Said> {
+        None
+    }
+}
 
 fn stage(name: &str, state: StageState) -> StageView {
     StageView { name: name.to_owned(), replicas: 1, ready: 1, endpoint: None, state }
@@ -51,17 +59,16 @@ impl Known {
 
 /// `Ready`'s status and reason, `Reconciling`, `Stalled`.
 fn summary_of(known: Known) -> (ConditionStatus, String, bool, bool) {
-    let said = conditions(&Findings::Known(known), &PipelineStatus::default());
+    let said = conditions(&Findings::Known(known), &Nothing);
     let find = |name: &str| said.iter().find(|said| said.condition == name).unwrap();
+    let reason = find(READY).reason.as_str();
+    assert!(REASONS.contains(&reason), "{reason} is not among the reasons");
     let is = |name: &str| find(name).status == ConditionStatus::True;
     (find(READY).status, find(READY).reason.clone(), is(RECONCILING), is(STALLED))
 }
 
 fn find(known: Known, condition: &str) -> Said {
-    conditions(&Findings::Known(known), &PipelineStatus::default())
-        .into_iter()
-        .find(|said| said.condition == condition)
-        .unwrap()
+    conditions(&Findings::Known(known), &Nothing).into_iter().find(|said| said.condition == condition).unwrap()
 }
 
 const IS: ConditionStatus = ConditionStatus::True;
@@ -155,14 +162,15 @@ fn one_stage_that_rests_leaves_the_pipeline_ready() {
 fn what_was_not_looked_at_stays_as_it_was_said() {
     let known = Known { resources: ResourcesView::NotLookedAt { again_after: Duration::from_secs(1) }, ..working() };
     assert_eq!(summary_of(known.clone()), (NOT, "Pending".to_owned(), true, false), "nothing was said before");
-    let said = conditions(&Findings::Known(working()), &PipelineStatus::default());
-    struct Said1(Vec<Said>);
-    impl Before for Said1 {
+    let said = conditions(&Findings::Known(working()), &Nothing);
+    /// What was said before.
+    struct Earlier(Vec<Said>);
+    impl Before for Earlier {
         fn said(&self, condition: &'static str) -> Option<Said> {
             self.0.iter().find(|said| said.condition == condition).cloned()
         }
     }
-    assert_eq!(conditions(&Findings::Known(known), &Said1(said.clone())), said);
+    assert_eq!(conditions(&Findings::Known(known), &Earlier(said.clone())), said);
 }
 
 #[test]
@@ -175,14 +183,29 @@ fn a_difference_that_is_not_in_the_way_is_told() {
 
 #[test]
 fn a_pipeline_that_makes_no_sense_is_stalled() {
-    let said = conditions(&Findings::Invalid("write it so".to_owned()), &PipelineStatus::default());
+    let said = conditions(&Findings::Invalid("write it so".to_owned()), &Nothing);
     assert_eq!(state(&said), "stalled");
     assert_eq!(said[0].message, "write it so");
 }
 
 #[test]
 fn the_first_word_is_that_it_is_on_its_way() {
-    let said = conditions(&Findings::New, &PipelineStatus::default());
+    let said = conditions(&Findings::New, &Nothing);
     assert_eq!((said[0].status, said[1].status), (ConditionStatus::Unknown, IS));
     assert_eq!(state(&said), "reconciling");
+}
+
+#[test]
+fn the_documentation_has_a_row_for_every_reason_and_for_no_other() {
+    let text = include_str!("../../../docs/operator.md");
+    let rows = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| reason |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let first_column = rows.filter_map(|line| line.split('|').nth(1));
+    let mut documented: Vec<_> =
+        first_column.flat_map(|cell| cell.split(',')).map(|cell| cell.trim().trim_matches('`')).collect();
+    documented.sort_unstable();
+    assert_eq!(documented, REASONS);
 }

@@ -12,11 +12,12 @@ use kube::{Api, Resource as _};
 use penstock_api::spec::{Condition, ConditionStatus, GROUP, KIND, PipelineStatus, VERSION};
 use serde_json::json;
 
+use crate::apply::error::is_gone;
 use crate::context::Context;
 use crate::names::FIELD_MANAGER;
 use crate::pipeline::Pipeline;
 use findings::Findings;
-use status::{Around, ours, status};
+use status::{Around, OfGeneration, ours, status};
 
 /// Why the status could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,15 @@ pub async fn first_visit(pipeline: &Pipeline, context: &Context) -> Result<(), R
 
 /// Whether the API server has this status. The cached one alone may be old, and what was written alone may have been changed.
 fn is_said(status: &PipelineStatus, cached: &PipelineStatus, written: Option<&PipelineStatus>) -> bool {
-    status == cached && written.is_none_or(|written| written == status)
+    let same = |other: &PipelineStatus| in_any_order(status) == in_any_order(other);
+    same(cached) && written.is_none_or(same)
+}
+
+/// The API server keeps the items of `stages` by their name, and in an order of its own.
+fn in_any_order(status: &PipelineStatus) -> PipelineStatus {
+    let mut status = status.clone();
+    status.stages.sort_by(|a, b| a.name.cmp(&b.name));
+    status
 }
 
 async fn write(pipeline: &Pipeline, status: &PipelineStatus, context: &Context) -> Result<(), ReportError> {
@@ -81,7 +90,7 @@ async fn write(pipeline: &Pipeline, status: &PipelineStatus, context: &Context) 
     match api.patch_status(&identity.name, &parameters, &Patch::Apply(&object)).await {
         Ok(_) => Ok(()),
         // It is gone, or another one has its name.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(source) if is_gone(&source) => Ok(()),
         Err(source) => Err(ReportError(Box::new(source))),
     }
 }
@@ -124,7 +133,8 @@ async fn publish(pipeline: &Pipeline, turned: Option<(&Condition, EventType)>, c
 }
 
 fn state(status: &PipelineStatus) -> &'static str {
-    let said: Vec<_> = conditions::ALL.into_iter().filter_map(|name| conditions::Before::said(status, name)).collect();
+    let before = OfGeneration { status, generation: status.observed_generation.unwrap_or_default() };
+    let said: Vec<_> = conditions::ALL.into_iter().filter_map(|name| conditions::Before::said(&before, name)).collect();
     conditions::state(&said)
 }
 

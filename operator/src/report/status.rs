@@ -5,6 +5,7 @@ use penstock_api::spec::{Condition, PipelineStatus, StageStatus};
 use super::conditions::{self, Before, Said};
 use super::findings::Findings;
 use super::stages::{StageState, StageView};
+use crate::aws::ResourcesView;
 
 /// What decides a status beside the findings.
 #[derive(Debug, Clone)]
@@ -22,7 +23,8 @@ pub struct Around<'a> {
 /// The status.
 #[must_use]
 pub fn status(findings: &Findings, around: &Around<'_>) -> PipelineStatus {
-    let said = conditions::conditions(findings, around.previous);
+    let before = OfGeneration { status: around.previous, generation: around.generation };
+    let said = conditions::conditions(findings, &before);
     let stages = match findings {
         Findings::Known(known) => Some(known.stages.as_slice()),
         _ => None,
@@ -34,7 +36,7 @@ pub fn status(findings: &Findings, around: &Around<'_>) -> PipelineStatus {
         stages_ready: stages.map_or_else(|| around.previous.stages_ready.clone(), |stages| Some(ready(stages))),
         observed_request: match findings {
             // It is answered once everything was looked at.
-            Findings::Known(_) => around.request.clone(),
+            Findings::Known(known) if matches!(known.resources, ResourcesView::Known(_)) => around.request.clone(),
             _ => around.previous.observed_request.clone(),
         },
     }
@@ -88,10 +90,24 @@ fn ready(stages: &[StageView]) -> String {
     format!("{ready}/{}", stages.len())
 }
 
-impl Before for PipelineStatus {
+/// What a status says of one generation: what it says of a former one is no answer.
+#[derive(Debug, Clone, Copy)]
+pub struct OfGeneration<'a> {
+    /// The status.
+    pub status: &'a PipelineStatus,
+    /// The generation.
+    pub generation: i64,
+}
+
+impl Before for OfGeneration<'_> {
     fn said(&self, condition: &'static str) -> Option<Said> {
-        let there = self.conditions.iter().find(|there| there.condition_type == condition)?;
-        Some(Said { condition, status: there.status, reason: there.reason.clone(), message: there.message.clone() })
+        let there = self.status.conditions.iter().find(|there| there.condition_type == condition)?;
+        (there.observed_generation == Some(self.generation)).then(|| Said {
+            condition,
+            status: there.status,
+            reason: there.reason.clone(),
+            message: there.message.clone(),
+        })
     }
 }
 

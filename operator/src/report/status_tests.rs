@@ -87,3 +87,22 @@ fn every_condition_fits_the_schema() {
         }
     }
 }
+
+#[test]
+fn what_was_said_of_a_former_spec_is_no_answer_for_the_new_one() {
+    let not_looked_at = Findings::Known(Known {
+        resources: ResourcesView::NotLookedAt { again_after: std::time::Duration::from_secs(1) },
+        stages: Vec::new(),
+        missing_secrets: Vec::new(),
+        failures: Vec::new(),
+        suspend: None,
+    });
+    let ready = at(&PipelineStatus::default(), &known(StageState::Ready), "2026-01-01T00:00:00Z");
+    let streams = |generation| {
+        let around = Around { previous: &ready, generation, request: None, now: "2026-01-02T00:00:00Z" };
+        let status = status(&not_looked_at, &around);
+        status.conditions.iter().find(|there| there.condition_type == "Streams").unwrap().status
+    };
+    assert_eq!(streams(3), ConditionStatus::True);
+    assert_eq!(streams(4), ConditionStatus::False);
+}
