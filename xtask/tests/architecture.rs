@@ -83,7 +83,7 @@ fn no_stage_links_kubernetes_or_another_stage() {
 fn the_operators_side_links_no_stage() {
     let workspace = Workspace::read();
     for name in
-        workspace.dependencies.keys().filter(|name| ["penstock-api", "penstock-provision"].contains(&name.as_str()))
+        workspace.dependencies.keys().filter(|name| ["penstock-operator", "penstock-api", "penstock-provision"].contains(&name.as_str()))
     {
         let stages: Vec<_> = STAGES
             .iter()
@@ -91,6 +91,15 @@ fn the_operators_side_links_no_stage() {
             .filter(|stage| workspace.reach(name).contains(**stage))
             .collect();
         assert!(stages.is_empty(), "{name} must not depend on {stages:?}");
+    }
+}
+
+#[test]
+fn only_the_operator_links_kubernetes() {
+    let workspace = Workspace::read();
+    for (name, dependencies) in workspace.dependencies.iter().filter(|(name, _)| *name != "penstock-operator") {
+        let kubernetes: Vec<_> = ["kube", "k8s-openapi"].into_iter().filter(|one| dependencies.contains(*one)).collect();
+        assert!(kubernetes.is_empty(), "{name} must not depend on {kubernetes:?}: the demo's build stays free of it");
     }
 }
 

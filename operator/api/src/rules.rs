@@ -145,6 +145,35 @@ pub const RULES: &[Rule] = &[
         field_path: Some(".path"),
         cure: "use another path, such as `/orders`",
     },
+    // The operator finds a stage's pods by these, and Argo CD takes what carries `instance` for its own.
+    Rule {
+        code: "reserved_label",
+        at: &["spec.sources[].template", "spec.sinks[].template"],
+        rule: "!has(self.labels) || self.labels.all(k, !k.startsWith('penstock.dev/') && !k.startsWith('app.kubernetes.io/'))",
+        message: "labels that begin with `penstock.dev/` or `app.kubernetes.io/` are the operator's own",
+        reason: INVALID,
+        field_path: Some(".labels"),
+        cure: "give the label another name",
+    },
+    Rule {
+        code: "reserved_annotation",
+        at: &["spec.sources[].template", "spec.sinks[].template"],
+        rule: "!has(self.annotations) || self.annotations.all(k, !k.startsWith('penstock.dev/'))",
+        message: "annotations that begin with `penstock.dev/` are the operator's own",
+        reason: INVALID,
+        field_path: Some(".annotations"),
+        cure: "give the annotation another name",
+    },
+    Rule {
+        code: "request_above_limit",
+        at: &["spec.sources[].template.resources", "spec.sinks[].template.resources"],
+        rule: "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) \
+               || quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
+        message: "a pod cannot ask for more than its limit",
+        reason: INVALID,
+        field_path: Some(".requests"),
+        cure: "lower the request or raise the limit",
+    },
     // A Kinesis record holds 1 MiB with its key (PutRecords API reference); aggregation takes some of it.
     Rule {
         code: "row_too_large",

@@ -10,13 +10,14 @@ pub mod patterns;
 mod sink;
 mod source;
 mod status;
+mod template;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use buffer::{Buffer, DeletionPolicy, Kinesis, StreamMode};
+pub use buffer::{Buffer, DeletionPolicy, Existing, Kinesis, StreamMode};
 pub use patterns::NAME_PATTERN;
 pub use sink::{
     Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3, Sink, StartAt, Table, Ttl,
@@ -24,6 +25,7 @@ pub use sink::{
 };
 pub use source::{Aggregation, ApiKeys, Auth, Http, HttpLimits, Source};
 pub use status::{Condition, ConditionStatus, PipelineStatus, StageStatus};
+pub use template::{StageResources, StageTemplate, Suspend, TaintEffect, Toleration, TolerationOperator};
 
 /// The API group.
 pub const GROUP: &str = "penstock.dev";
@@ -84,6 +86,9 @@ pub struct PipelineSpec {
     /// Where records end up.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sinks: Vec<Sink>,
+    /// Lets the whole Pipeline rest. Nothing is deleted; take the field away and it goes on where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<Suspend>,
 }
 
 /// Where the streams, tables and buckets are.

@@ -109,6 +109,32 @@ const CASES: &[Case] = &[
         refused: &[("path: /orders", "path: /metrics")],
     },
     Case {
+        code: "reserved_label",
+        accepted: &[("      s3:\n", "      template: { labels: { team: lake } }\n      s3:\n")],
+        refused: &[("      s3:\n", "      template: { labels: { penstock.dev/stage: x } }\n      s3:\n")],
+    },
+    Case {
+        code: "reserved_label",
+        accepted: &[],
+        refused: &[("      s3:\n", "      template: { labels: { app.kubernetes.io/instance: x } }\n      s3:\n")],
+    },
+    Case {
+        code: "reserved_annotation",
+        accepted: &[("      s3:\n", "      template: { annotations: { example.com/a: b } }\n      s3:\n")],
+        refused: &[("      s3:\n", "      template: { annotations: { penstock.dev/a: b } }\n      s3:\n")],
+    },
+    Case {
+        code: "request_above_limit",
+        accepted: &[(
+            "      s3:\n",
+            "      template: { resources: { requests: { cpu: 500m, memory: 1Gi }, limits: { memory: 1Gi } } }\n      s3:\n",
+        )],
+        refused: &[(
+            "      s3:\n",
+            "      template: { resources: { requests: { memory: 2Gi }, limits: { memory: 1Gi } } }\n      s3:\n",
+        )],
+    },
+    Case {
         code: "row_too_large",
         accepted: &[("        path: /orders\n", "        path: /orders\n        limits: { row: 1023Ki }\n")],
         refused: &[("        path: /orders\n", "        path: /orders\n        limits: { row: 1Mi }\n")],

@@ -11,11 +11,15 @@ use crate::{Options, Origin, Provisioned};
 /// The only region that must not be named when a bucket is created in it (CreateBucket API reference).
 const UNNAMED_REGION: &str = "us-east-1";
 
-pub(crate) async fn provision(plan: &BucketPlan, s3: &Client, options: Options) -> Result<Provisioned, ProvisionError> {
+pub(crate) async fn provision(
+    plan: &BucketPlan,
+    s3: &Client,
+    options: &Options,
+) -> Result<Provisioned, ProvisionError> {
     until_ready(Kind::Bucket, &plan.name, || look(plan, s3, options)).await
 }
 
-async fn look(plan: &BucketPlan, s3: &Client, options: Options) -> Result<Look<Provisioned>, CallError> {
+pub(crate) async fn look(plan: &BucketPlan, s3: &Client, options: &Options) -> Result<Look<Provisioned>, CallError> {
     let ready =
         |origin| Look::Ready(Provisioned { kind: Kind::Bucket, name: plan.name.clone(), origin, drift: Vec::new() });
     match (is_there(plan, s3).await?, options.create_buckets) {

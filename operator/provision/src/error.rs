@@ -65,6 +65,19 @@ pub enum ProvisionError {
         /// Namespace and name of the other Pipeline.
         owner: String,
     },
+    /// It is not tagged as this Pipeline's, and may not be touched.
+    #[error(
+        "the {kind} {name:?} is there already and belongs to {whose}. Write `existing: Use` to use it as it is, \
+             `existing: Adopt` to make it this Pipeline's, or another name"
+    )]
+    Foreign {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// Whose it is.
+        whose: String,
+    },
     /// It is missing and may not be created.
     #[error(
         "the {kind} {name:?} does not exist, and Penstock creates none in AWS. Create it in the Pipeline's region, \
@@ -100,6 +113,8 @@ pub enum ProvisionError {
         answer: String,
         /// What would mend it.
         cure: &'static str,
+        /// Whether it is the credentials or their rights that lack.
+        denied: bool,
         /// The SDK's error.
         #[source]
         source: Box<dyn Error + Send + Sync>,
@@ -113,8 +128,10 @@ impl ProvisionError {
         match self {
             Self::Mismatch { .. } => "resource_mismatch",
             Self::OwnedByAnother { .. } => "resource_owned_by_another",
+            Self::Foreign { .. } => "resource_is_foreign",
             Self::Missing { .. } => "resource_missing",
             Self::NotReady { .. } => "resource_not_ready",
+            Self::Refused { denied: true, .. } => "access_denied",
             Self::Refused { .. } => "call_refused",
         }
     }
@@ -144,10 +161,11 @@ impl CallError {
         match verdict(status, code.as_deref()) {
             Verdict::Passing => Self::Passing(Box::new(error)),
             Verdict::NotFound => Self::NotFound,
-            Verdict::Lasting(cure) => {
+            verdict @ (Verdict::Lasting(cure) | Verdict::Denied(cure)) => {
+                let denied = matches!(verdict, Verdict::Denied(_));
                 let status = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
                 let answer = format!("{} {message}", code.unwrap_or(status)).trim_end().to_owned();
-                Self::Lasting(ProvisionError::Refused { doing, answer, cure, source: Box::new(error) })
+                Self::Lasting(ProvisionError::Refused { doing, answer, cure, denied, source: Box::new(error) })
             }
         }
     }
@@ -158,6 +176,8 @@ enum Verdict {
     Passing,
     NotFound,
     Lasting(&'static str),
+    /// As `Lasting`: the credentials are not valid, or have not the right.
+    Denied(&'static str),
 }
 
 /// By the error's code ("Common Errors" in the API references of Kinesis, DynamoDB and S3), else by the status.
@@ -176,7 +196,7 @@ fn verdict(status: Option<u16>, code: Option<&str>) -> Verdict {
             _,
         ) => Verdict::Passing,
         ("ResourceNotFoundException" | "NoSuchBucket" | "NotFound", _) => Verdict::NotFound,
-        ("AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation", _) => Verdict::Lasting(
+        ("AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation", _) => Verdict::Denied(
             "Allow the call to the role that Penstock runs with: `penstock iam-policy` prints the policy",
         ),
         (
@@ -188,16 +208,14 @@ fn verdict(status: Option<u16>, code: Option<&str>) -> Verdict {
             | "SignatureDoesNotMatch"
             | "ExpiredToken",
             _,
-        ) => Verdict::Lasting("Give Penstock valid credentials for this account and region"),
+        ) => Verdict::Denied("Give Penstock valid credentials for this account and region"),
         ("BucketAlreadyExists", _) => {
             Verdict::Lasting("Another account has a bucket of this name: choose another name")
         }
         (_, 0 | 429 | 500..=599) => Verdict::Passing,
         (_, 404) => Verdict::NotFound,
         (_, 301 | 307) => Verdict::Lasting("The bucket is in another region: correct `aws.region` in the Pipeline"),
-        (_, 403) => {
-            Verdict::Lasting("Allow the call to the role that Penstock runs with, or see whose the resource is")
-        }
+        (_, 403) => Verdict::Denied("Allow the call to the role that Penstock runs with, or see whose the resource is"),
         _ => Verdict::Lasting("Correct the Pipeline as AWS's message says"),
     }
 }
@@ -214,10 +232,11 @@ mod tests {
         assert_eq!(verdict(None, None), Verdict::Passing);
         assert_eq!(verdict(Some(400), Some("ResourceNotFoundException")), Verdict::NotFound);
         assert_eq!(verdict(Some(404), None), Verdict::NotFound);
-        for (status, code) in
-            [(400, "AccessDeniedException"), (400, "ValidationException"), (409, "BucketAlreadyExists")]
-        {
+        for (status, code) in [(400, "ValidationException"), (409, "BucketAlreadyExists")] {
             assert!(matches!(verdict(Some(status), Some(code)), Verdict::Lasting(_)), "{code}");
+        }
+        for code in ["AccessDeniedException", "ExpiredTokenException", "UnrecognizedClientException"] {
+            assert!(matches!(verdict(Some(400), Some(code)), Verdict::Denied(_)), "{code}");
         }
     }
 }

@@ -5,24 +5,33 @@
 //! be stopped and called again at any point, and two of it at the same time do no harm.
 //!
 //! What it creates is tagged with its Pipeline. What is there already and is tagged as the Pipeline's own is
-//! completed (a retention is lengthened, never shortened; a time to live is switched on). Anything else is foreign:
-//! it is used when its shape fits, reported as foreign, and never changed.
+//! completed (a retention is lengthened, never shortened; a time to live is switched on; where [`Options`] allow it
+//! shards and mode follow the plan). Anything else is foreign: refused, adopted by a tag, or used when its shape fits,
+//! reported as foreign, and never changed.
 //!
-//! Deliberately absent: deleting anything, resharding, Kubernetes, and the stages.
+//! [`provision`] waits until everything is ready; [`advance`] takes one step each and never waits; [`remove`] deletes what
+//! is the Pipeline's and marked for deletion.
+//!
+//! Deliberately absent: Kubernetes, and the stages.
 
 mod bucket;
 mod error;
 mod ownership;
 mod pace;
+mod progress;
+mod removal;
 mod stream;
 mod table;
 
 use futures::stream::{self as futures_stream, StreamExt as _};
 use penstock_api::plan::Resources;
+use penstock_api::spec::Existing;
 
 use ownership::Owner;
 
 pub use error::{Kind, ProvisionError};
+pub use progress::{Progress, State, advance};
+pub use removal::{Removal, Removed, remove};
 
 /// Resources that are worked on at one time: AWS allows five CreateStream calls a second.
 const AT_ONCE: usize = 4;
@@ -39,10 +48,16 @@ pub struct Clients {
 }
 
 /// What may be done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// Whether missing buckets are created: in engines, yes. In AWS a bucket is its owner's business.
     pub create_buckets: bool,
+    /// Whether the shards and the mode of a stream that is ours follow the plan. If not, a difference is reported.
+    pub reshape: bool,
+    /// What becomes of a resource that is there and not ours, where the plan does not say.
+    pub existing: Existing,
+    /// The cluster, where several may have a Pipeline of the same name in one account. Part of whose a resource is.
+    pub cluster: Option<String>,
 }
 
 /// What was found or made, in the order of the plan.
@@ -91,13 +106,13 @@ impl Origin {
 /// # Errors
 /// When something differs from the plan and may not be changed, or AWS refuses or does not finish in time. What was
 /// created until then stays; calling again goes on.
-pub async fn provision(resources: &Resources, clients: &Clients, options: Options) -> Result<Report, ProvisionError> {
+pub async fn provision(resources: &Resources, clients: &Clients, options: &Options) -> Result<Report, ProvisionError> {
     let streams = futures_stream::iter(&resources.streams)
-        .map(|plan| stream::provision(plan, &clients.kinesis))
+        .map(|plan| stream::provision(plan, &clients.kinesis, options))
         .buffered(AT_ONCE)
         .collect::<Vec<_>>();
     let tables = futures_stream::iter(&resources.tables)
-        .map(|plan| table::provision(plan, &clients.dynamodb))
+        .map(|plan| table::provision(plan, &clients.dynamodb, options))
         .buffered(AT_ONCE)
         .collect::<Vec<_>>();
     let buckets = futures_stream::iter(&resources.buckets)

@@ -16,29 +16,43 @@ use self::decide::{Seen, SeenKey, State, Step, Ttl, next_step};
 use crate::error::{CallError, Kind, ProvisionError};
 use crate::ownership::{self, Owner};
 use crate::pace::{Look, limited, until_ready};
-use crate::{Origin, Provisioned};
+use crate::removal::Removal;
+use crate::{Options, Origin, Provisioned};
 
 /// The KCL's index of leases by owner: only keys, so that a lease counter that moves does not touch it.
 const OWNER_INDEX: &str = "LeaseOwnerToLeaseKeyIndex";
 /// The attribute that holds a lease's owner, the index's partition key.
 const OWNER_ATTRIBUTE: &str = "leaseOwner";
 
-pub(crate) async fn provision(plan: &TablePlan, dynamodb: &Client) -> Result<Provisioned, ProvisionError> {
+pub(crate) async fn provision(
+    plan: &TablePlan,
+    dynamodb: &Client,
+    options: &Options,
+) -> Result<Provisioned, ProvisionError> {
     let created = AtomicBool::new(false);
-    until_ready(Kind::Table, &plan.name, || look(plan, dynamodb, &created)).await
+    until_ready(Kind::Table, &plan.name, || look(plan, dynamodb, options, &created)).await
 }
 
-async fn look(plan: &TablePlan, dynamodb: &Client, created: &AtomicBool) -> Result<Look<Provisioned>, CallError> {
-    let seen = see(plan, dynamodb).await?;
-    match next_step(plan, seen.as_ref()).map_err(CallError::Lasting)? {
+pub(crate) async fn look(
+    plan: &TablePlan,
+    dynamodb: &Client,
+    options: &Options,
+    created: &AtomicBool,
+) -> Result<Look<Provisioned>, CallError> {
+    let seen = see(plan, dynamodb, options).await?;
+    match next_step(plan, options, seen.as_ref()).map_err(CallError::Lasting)? {
         Step::Create => {
-            create(plan, dynamodb).await?;
+            create(plan, dynamodb, options).await?;
             created.store(true, Ordering::Relaxed);
             Ok(Look::Again("the table is being created"))
         }
         Step::SetTtl(attribute) => {
             set_ttl(plan, &attribute, dynamodb).await?;
             Ok(Look::Again("the table's time to live is being switched on"))
+        }
+        Step::Adopt => {
+            tag(plan, seen.map(|seen| seen.arn).unwrap_or_default(), dynamodb, options).await?;
+            Ok(Look::Again("the table is being tagged as this Pipeline's"))
         }
         Step::Wait(state) => Ok(Look::Again(state)),
         Step::Ready(drift) => {
@@ -50,7 +64,7 @@ async fn look(plan: &TablePlan, dynamodb: &Client, created: &AtomicBool) -> Resu
 }
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html>
-async fn see(plan: &TablePlan, dynamodb: &Client) -> Result<Option<Seen>, CallError> {
+async fn see(plan: &TablePlan, dynamodb: &Client, options: &Options) -> Result<Option<Seen>, CallError> {
     let doing = || format!("looking at the table {:?}", plan.name);
     let call = dynamodb.describe_table().table_name(&plan.name).send();
     let answer = match limited(call).await?.map_err(|error| CallError::from_sdk(doing(), error)) {
@@ -60,13 +74,21 @@ async fn see(plan: &TablePlan, dynamodb: &Client) -> Result<Option<Seen>, CallEr
     };
     let Some(table) = answer.table else { return Ok(None) };
     let state = state(&table);
-    let owner = owner(plan, table.table_arn.as_deref().unwrap_or_default(), dynamodb).await?;
+    let arn = table.table_arn.clone().unwrap_or_default();
+    let owner = owner(plan, &arn, dynamodb, options).await?;
     // A table that is being created has no settings yet.
     let ttl = match (&plan.ttl_attribute, state) {
         (Some(_), State::Active) => ttl(plan, dynamodb).await?,
         _ => Ttl::Off,
     };
-    Ok(Some(Seen { state, partition: key(&table, &KeyRole::Hash), sort: key(&table, &KeyRole::Range), ttl, owner }))
+    Ok(Some(Seen {
+        state,
+        partition: key(&table, &KeyRole::Hash),
+        sort: key(&table, &KeyRole::Range),
+        ttl,
+        owner,
+        arn,
+    }))
 }
 
 fn state(table: &TableDescription) -> State {
@@ -86,7 +108,7 @@ fn key(table: &TableDescription, role: &KeyRole) -> Option<SeenKey> {
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ListTagsOfResource.html>, 10 calls a second, in
 /// pages.
-async fn owner(plan: &TablePlan, arn: &str, dynamodb: &Client) -> Result<Owner, CallError> {
+async fn owner(plan: &TablePlan, arn: &str, dynamodb: &Client, options: &Options) -> Result<Owner, CallError> {
     let doing = || format!("reading the tags of the table {:?}", plan.name);
     let mut tags = std::collections::HashMap::new();
     let mut next = None;
@@ -96,7 +118,7 @@ async fn owner(plan: &TablePlan, arn: &str, dynamodb: &Client) -> Result<Owner, 
         tags.extend(answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)));
         next = answer.next_token.filter(|token| !token.is_empty());
         if next.is_none() {
-            return Ok(ownership::owner(&tags, &plan.owner));
+            return Ok(ownership::owner(&tags, &plan.owner, options.cluster.as_deref()));
         }
     }
 }
@@ -117,7 +139,7 @@ async fn ttl(plan: &TablePlan, dynamodb: &Client) -> Result<Ttl, CallError> {
 }
 
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html>
-async fn create(plan: &TablePlan, dynamodb: &Client) -> Result<(), CallError> {
+async fn create(plan: &TablePlan, dynamodb: &Client, options: &Options) -> Result<(), CallError> {
     let doing = || format!("creating the table {:?}", plan.name);
     let incomplete = |error: BuildError| CallError::Passing(Box::new(error));
     let keys = Keys::of(plan).map_err(incomplete)?;
@@ -128,7 +150,7 @@ async fn create(plan: &TablePlan, dynamodb: &Client) -> Result<(), CallError> {
         .set_attribute_definitions(Some(keys.attributes))
         .set_key_schema(Some(keys.schema))
         .set_global_secondary_indexes(keys.indexes)
-        .set_tags(Some(tags(plan).map_err(incomplete)?))
+        .set_tags(Some(tags(plan, options).map_err(incomplete)?))
         .send();
     limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
 }
@@ -142,9 +164,37 @@ async fn set_ttl(plan: &TablePlan, attribute: &str, dynamodb: &Client) -> Result
     limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
 }
 
-fn tags(plan: &TablePlan) -> Result<Vec<Tag>, BuildError> {
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TagResource.html>, 5 calls a second.
+async fn tag(plan: &TablePlan, arn: String, dynamodb: &Client, options: &Options) -> Result<(), CallError> {
+    let doing = || format!("tagging the table {:?}", plan.name);
+    let tags = tags(plan, options).map_err(|error| CallError::Passing(Box::new(error)))?;
+    let call = dynamodb.tag_resource().resource_arn(arn).set_tags(Some(tags)).send();
+    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
+}
+
+/// One step towards the table being gone, when it is this Pipeline's.
+pub(crate) async fn remove(plan: &TablePlan, dynamodb: &Client, options: &Options) -> Result<Look<Removal>, CallError> {
+    let Some(seen) = see(plan, dynamodb, options).await? else { return Ok(Look::Ready(Removal::Gone)) };
+    match (seen.owner, seen.state) {
+        (Owner::Another(_) | Owner::Nobody, _) => Ok(Look::Ready(Removal::NotOurs)),
+        (Owner::Ours, State::Deleting) => Ok(Look::Again("the table is being deleted")),
+        (Owner::Ours, _) => {
+            delete(plan, dynamodb).await?;
+            Ok(Look::Again("the table is being deleted"))
+        }
+    }
+}
+
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DeleteTable.html>
+async fn delete(plan: &TablePlan, dynamodb: &Client) -> Result<(), CallError> {
+    let doing = || format!("deleting the table {:?}", plan.name);
+    let call = dynamodb.delete_table().table_name(&plan.name).send();
+    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
+}
+
+fn tags(plan: &TablePlan, options: &Options) -> Result<Vec<Tag>, BuildError> {
     let tag = |(key, value)| Tag::builder().key(key).value(value).build();
-    ownership::tags(&plan.owner).into_iter().map(tag).collect()
+    ownership::tags(&plan.owner, options.cluster.as_deref()).into_iter().map(tag).collect()
 }
 
 /// A table's keys in DynamoDB's terms.

@@ -12,7 +12,10 @@ use penstock_embedded::{Engines, Limits};
 use penstock_provision::{Clients, Options, Origin, Report, provision};
 use penstock_runtime::Aws;
 
-const ENGINES: Options = Options { create_buckets: true };
+/// Missing buckets are created.
+fn engines() -> Options {
+    Options { create_buckets: true, ..Options::default() }
+}
 
 struct Account {
     clients: Clients,
@@ -58,6 +61,7 @@ fn resources(pipeline_name: &str) -> Resources {
         partition: key("InvoiceNo", KeyType::S),
         sort: Some(key("sk", KeyType::S)),
         ttl_attribute: Some("expires".to_owned()),
+        existing: None,
         deletion_policy: DeletionPolicy::Retain,
     };
     let leases = TablePlan {
@@ -74,6 +78,7 @@ fn resources(pipeline_name: &str) -> Resources {
         mode: StreamMode::Provisioned,
         shards: Some(2),
         retention_hours: 48,
+        existing: None,
         deletion_policy: DeletionPolicy::Retain,
     };
     Resources {
@@ -91,7 +96,7 @@ fn origins(report: &Report) -> Vec<Origin> {
 async fn everything_is_created_once_and_found_after_that() {
     let account = account().await;
     let clients = &account.clients;
-    let report = provision(&resources("ecommerce"), clients, ENGINES).await.unwrap();
+    let report = provision(&resources("ecommerce"), clients, &engines()).await.unwrap();
     assert_eq!(origins(&report), [Origin::Created; 4]);
     let names: Vec<_> = report.resources.iter().map(|resource| resource.name.as_str()).collect();
     assert_eq!(names, ["events", "ecommerce-invoices", "shop.ecommerce.tables.leases", "acme-lake"]);
@@ -107,7 +112,7 @@ async fn everything_is_created_once_and_found_after_that() {
     let index = &leases.table.unwrap().global_secondary_indexes.unwrap()[0];
     assert_eq!(index.index_name.as_deref(), Some("LeaseOwnerToLeaseKeyIndex"));
 
-    let report = provision(&resources("ecommerce"), clients, Options::default()).await.unwrap();
+    let report = provision(&resources("ecommerce"), clients, &Options::default()).await.unwrap();
     assert_eq!(origins(&report), [Origin::Owned, Origin::Owned, Origin::Owned, Origin::Foreign]);
     assert!(report.resources.iter().all(|resource| resource.drift.is_empty()));
 }
@@ -116,8 +121,8 @@ async fn everything_is_created_once_and_found_after_that() {
 async fn two_that_create_at_the_same_time_both_succeed() {
     let account = account().await;
     let resources = resources("ecommerce");
-    let one = provision(&resources, &account.clients, ENGINES);
-    let two = provision(&resources, &account.clients, ENGINES);
+    let one = provision(&resources, &account.clients, &engines());
+    let two = provision(&resources, &account.clients, &engines());
     let (one, two) = tokio::join!(one, two);
     assert_eq!((one.unwrap().resources.len(), two.unwrap().resources.len()), (4, 4));
 }
@@ -126,10 +131,10 @@ async fn two_that_create_at_the_same_time_both_succeed() {
 async fn our_own_stream_gets_a_longer_retention_and_keeps_its_shards() {
     let account = account().await;
     let mut resources = resources("ecommerce");
-    provision(&resources, &account.clients, ENGINES).await.unwrap();
+    provision(&resources, &account.clients, &engines()).await.unwrap();
     resources.streams[0].retention_hours = 72;
     resources.streams[0].shards = Some(4);
-    let report = provision(&resources, &account.clients, ENGINES).await.unwrap();
+    let report = provision(&resources, &account.clients, &engines()).await.unwrap();
     assert_eq!(report.resources[0].origin, Origin::Owned);
     assert_eq!(report.resources[0].drift, ["it has 2 open shards and the Pipeline says 4"]);
     let summary = account.clients.kinesis.describe_stream_summary().stream_name("events").send().await.unwrap();
@@ -139,18 +144,18 @@ async fn our_own_stream_gets_a_longer_retention_and_keeps_its_shards() {
 #[tokio::test]
 async fn what_another_pipeline_made_is_used_when_it_fits() {
     let account = account().await;
-    provision(&resources("ecommerce"), &account.clients, ENGINES).await.unwrap();
-    let report = provision(&resources("copy"), &account.clients, ENGINES).await.unwrap();
+    provision(&resources("ecommerce"), &account.clients, &engines()).await.unwrap();
+    let report = provision(&resources("copy"), &account.clients, &engines()).await.unwrap();
     assert_eq!(origins(&report), [Origin::Foreign, Origin::Foreign, Origin::Created, Origin::Foreign]);
 
     let mut other_shape = resources("copy");
     other_shape.streams[0].shards = Some(8);
-    let error = provision(&other_shape, &account.clients, ENGINES).await.unwrap_err();
+    let error = provision(&other_shape, &account.clients, &engines()).await.unwrap_err();
     assert_eq!(error.reason(), "resource_mismatch");
     assert!(error.to_string().contains("shop/ecommerce"), "{error}");
     let mut leases = resources("copy");
     leases.tables[1].name = "shop.ecommerce.tables.leases".to_owned();
-    let error = provision(&leases, &account.clients, ENGINES).await.unwrap_err();
+    let error = provision(&leases, &account.clients, &engines()).await.unwrap_err();
     assert_eq!(error.reason(), "resource_owned_by_another");
 }
 
@@ -171,7 +176,7 @@ async fn a_table_with_another_key_is_refused_and_left_alone() {
         .send()
         .await
         .unwrap();
-    let error = provision(&resources("ecommerce"), &account.clients, ENGINES).await.unwrap_err();
+    let error = provision(&resources("ecommerce"), &account.clients, &engines()).await.unwrap_err();
     assert_eq!(error.reason(), "resource_mismatch");
     let said = error.to_string();
     assert!(said.contains("ecommerce-invoices") && said.contains("\"InvoiceNo\" of type S"), "{said}");
@@ -180,7 +185,7 @@ async fn a_table_with_another_key_is_refused_and_left_alone() {
 #[tokio::test]
 async fn a_bucket_is_not_created_where_that_is_not_allowed() {
     let account = account().await;
-    let error = provision(&resources("ecommerce"), &account.clients, Options::default()).await.unwrap_err();
+    let error = provision(&resources("ecommerce"), &account.clients, &Options::default()).await.unwrap_err();
     assert_eq!(error.reason(), "resource_missing");
     assert!(error.to_string().contains("acme-lake"), "{error}");
 }

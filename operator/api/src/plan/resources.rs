@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{PipelineRef, PlanError, SinkTarget, StageConfig, StageKind, resource_name};
-use crate::spec::{DeletionPolicy, KeyType, Pipeline, StreamMode};
+use crate::spec::{DeletionPolicy, Existing, KeyType, Pipeline, StreamMode, Table};
 use crate::units;
 
 /// What must exist before the stages start.
@@ -34,6 +34,9 @@ pub struct StreamPlan {
     pub shards: Option<u32>,
     /// How long records stay, in hours.
     pub retention_hours: u32,
+    /// What to do with one that is there and not tagged as the owner's; the caller decides when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Existing>,
     /// What happens to it when the Pipeline is deleted.
     pub deletion_policy: DeletionPolicy,
 }
@@ -56,6 +59,9 @@ pub struct TablePlan {
     /// The attribute by which DynamoDB deletes items.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_attribute: Option<String>,
+    /// What to do with one that is there and not tagged as the owner's; the caller decides when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Existing>,
     /// What happens to it when the Pipeline is deleted.
     pub deletion_policy: DeletionPolicy,
 }
@@ -106,6 +112,7 @@ pub(super) fn streams(pipeline: &Pipeline) -> Result<Vec<StreamPlan>, PlanError>
                 owner: owner.clone(),
                 mode: kinesis.mode.unwrap_or_default(),
                 shards: kinesis.shards.and_then(|shards| u32::try_from(shards).ok()),
+                existing: kinesis.existing,
                 retention_hours: u32::try_from(retention.as_secs() / 3600).unwrap_or(u32::MAX),
                 deletion_policy: kinesis.deletion_policy.unwrap_or_default(),
             })
@@ -137,7 +144,10 @@ pub(super) fn of(pipeline: &Pipeline, streams: Vec<StreamPlan>, stages: &[StageC
                         partition: key(&table.partition),
                         sort: table.sort.as_ref().map(key),
                         ttl_attribute: table.ttl.as_ref().map(|ttl| ttl.field.clone()),
-                        deletion_policy: deletion_policy(pipeline, &table.name),
+                        existing: as_written(pipeline, &table.name).and_then(|table| table.existing),
+                        deletion_policy: as_written(pipeline, &table.name)
+                            .and_then(|table| table.deletion_policy)
+                            .unwrap_or_default(),
                     });
                 }
             }
@@ -149,6 +159,7 @@ pub(super) fn of(pipeline: &Pipeline, streams: Vec<StreamPlan>, stages: &[StageC
             partition: KeyAttribute { name: "leaseKey".to_owned(), key_type: KeyType::S },
             sort: None,
             ttl_attribute: None,
+            existing: None,
             deletion_policy: lease_deletion_policy(pipeline, &stage.name),
         });
     }
@@ -159,7 +170,8 @@ fn owner(pipeline: &Pipeline) -> PipelineRef {
     PipelineRef { namespace: pipeline.metadata.namespace().to_owned(), name: pipeline.metadata.name.clone() }
 }
 
-fn deletion_policy(pipeline: &Pipeline, table: &str) -> DeletionPolicy {
+/// The table as the Pipeline has it. A table stands in one sink only.
+fn as_written<'a>(pipeline: &'a Pipeline, table: &str) -> Option<&'a Table> {
     pipeline
         .spec
         .sinks
@@ -167,8 +179,6 @@ fn deletion_policy(pipeline: &Pipeline, table: &str) -> DeletionPolicy {
         .filter_map(|sink| sink.dynamodb.as_ref())
         .flat_map(|dynamodb| &dynamodb.tables)
         .find(|candidate| candidate.name == table)
-        .and_then(|table| table.deletion_policy)
-        .unwrap_or_default()
 }
 
 /// Leases are worth as much as the stream they point into, so they share its fate.

@@ -36,6 +36,10 @@ pub struct Kinesis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = patterns::RETENTION))]
     pub retention: Option<String>,
+    /// What to do with a stream of that name that is there and is not tagged as this Pipeline's. The operator
+    /// refuses it by default, `penstock run` uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Existing>,
     /// What happens to the stream when the Pipeline is deleted. Default `Retain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
@@ -49,6 +53,18 @@ pub enum StreamMode {
     Provisioned,
     /// AWS.
     OnDemand,
+}
+
+/// What to do with something in AWS that is there and is not tagged as this Pipeline's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Existing {
+    /// Do not touch it and do not start.
+    Refuse,
+    /// Use it as it is when its shape fits, and never change or delete it.
+    #[default]
+    Use,
+    /// Tag it as this Pipeline's, and treat it as such from then on; unless it is another Pipeline's.
+    Adopt,
 }
 
 /// What happens to something in AWS when the Pipeline is deleted.

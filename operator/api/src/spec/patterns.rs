@@ -24,6 +24,12 @@ pub const FIELD: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 pub const HTTP_PATH: &str = "^(/[A-Za-z0-9._~-]+)+$";
 /// The name of a Secret: a DNS subdomain (RFC 1123).
 pub const SECRET_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+/// The key of a label, an annotation or a taint.
+pub const LABEL_KEY: &str = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+/// A reference to a container image.
+pub const IMAGE: &str = "^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$";
+/// A quantity as Kubernetes has it.
+pub const QUANTITY: &str = "^[0-9]+([.][0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$";
 /// The value of a label.
 pub const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
 
@@ -47,6 +53,9 @@ pub fn meaning(pattern: &str) -> Option<&'static str> {
         FIELD => "a field's name: letters, digits and `_`, with no digit in front",
         HTTP_PATH => "a path with a slash in front and none at the end, such as `/orders`",
         SECRET_NAME => "a Secret's name: lower-case letters, digits, dots and dashes",
+        LABEL_KEY => "a label's key, such as `example.com/zone`",
+        IMAGE => "an image, such as `ghcr.io/example/penstock:1.2.3`",
+        QUANTITY => "a quantity, such as `500m` or `512Mi`",
         LABEL_VALUE => "a label's value: letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
         units::SIZE_PATTERN => {
             "a size: a whole number of bytes above 0, or one with `Ki`, `Mi` or `Gi`, such as `64Mi`"

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::{DeletionPolicy, patterns};
+use super::{DeletionPolicy, Existing, StageTemplate, patterns};
 
 /// How many attributes `set` or `add` may name.
 const MAX_ATTRIBUTES: u32 = 64;
@@ -37,6 +37,16 @@ pub struct Sink {
     /// Where records go that cannot be handled. An S3 sink's own bucket, prefix `dead-letters/`, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<DeadLetters>,
+    /// How many pods the stage has. Default 1. An autoscaler that scales the stage's Deployment is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: Option<i32>,
+    /// `true` stops this stage alone, at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// What the stage's pods are told beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<StageTemplate>,
 }
 
 /// Where in a new stream the reading begins.
@@ -158,6 +168,10 @@ pub struct Table {
     /// Items are deleted by DynamoDB some time after the moment that this field holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
+    /// What to do with a table of that name that is there and is not tagged as this Pipeline's. The operator
+    /// refuses it by default, `penstock run` uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Existing>,
     /// What happens to the table when the Pipeline is deleted. Default `Retain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,

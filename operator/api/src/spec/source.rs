@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::patterns;
+use super::{StageTemplate, patterns};
 
 /// Where records come in. Holds exactly one of: `http`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,16 @@ pub struct Source {
     /// the Kinesis Producer Library's format, which costs less; `None` puts each record by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregation: Option<Aggregation>,
+    /// How many pods the stage has. Default 1. An autoscaler that scales the stage's Deployment is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub replicas: Option<i32>,
+    /// `true` stops this stage alone, at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+    /// What the stage's pods are told beside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<StageTemplate>,
 }
 
 /// How records are put together into stream records.

@@ -24,6 +24,10 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub stages_ready: Option<String>,
+    /// The value of the annotation `penstock.dev/requested-at` that was acted on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub observed_request: Option<String>,
 }
 
 /// One observation.
@@ -74,4 +78,8 @@ pub struct StageStatus {
     /// The pods that are ready.
     #[schemars(range(min = 0))]
     pub ready_replicas: i32,
+    /// Where an HTTP source answers inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub endpoint: Option<String>,
 }

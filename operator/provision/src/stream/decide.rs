@@ -1,10 +1,11 @@
 //! The next step towards a stream that fits the plan, from what was seen of it.
 
 use penstock_api::plan::StreamPlan;
-use penstock_api::spec::StreamMode;
+use penstock_api::spec::{Existing, StreamMode};
 
+use crate::Options;
 use crate::error::{Kind, ProvisionError};
-use crate::ownership::Owner;
+use crate::ownership::{Owner, may_use};
 
 /// A stream as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub(crate) struct Seen {
     pub(crate) open_shards: u32,
     pub(crate) retention_hours: u32,
     pub(crate) owner: Owner,
+    pub(crate) arn: String,
 }
 
 /// What a stream is doing.
@@ -30,6 +32,11 @@ pub(crate) enum Step {
     Create,
     Wait(&'static str),
     LengthenRetention,
+    /// Tag it as ours.
+    Adopt,
+    SetMode,
+    /// Towards the plan's number of shards; AWS goes from half to double at one time.
+    Reshard(u32),
     /// Nothing: it is ready. In what it differs without being in the way.
     Ready(Vec<String>),
 }
@@ -38,12 +45,17 @@ pub(crate) enum Step {
 ///
 /// # Errors
 /// When the stream differs and is not ours to change.
-pub(crate) fn next_step(plan: &StreamPlan, seen: Option<&Seen>) -> Result<Step, ProvisionError> {
+pub(crate) fn next_step(plan: &StreamPlan, options: &Options, seen: Option<&Seen>) -> Result<Step, ProvisionError> {
     let Some(seen) = seen else { return Ok(Step::Create) };
     match seen.state {
         State::Deleting => return Ok(Step::Wait("the stream of that name is being deleted")),
         State::Changing => return Ok(Step::Wait("the stream is being created or changed")),
         State::Active => {}
+    }
+    let existing = plan.existing.unwrap_or(options.existing);
+    may_use(Kind::Stream, &plan.name, &seen.owner, existing)?;
+    if existing == Existing::Adopt && seen.owner == Owner::Nobody {
+        return Ok(Step::Adopt);
     }
     if seen.owner != Owner::Ours {
         return fits(plan, seen).map(|()| Step::Ready(Vec::new()));
@@ -51,7 +63,17 @@ pub(crate) fn next_step(plan: &StreamPlan, seen: Option<&Seen>) -> Result<Step, 
     if seen.retention_hours < plan.retention_hours {
         return Ok(Step::LengthenRetention);
     }
-    Ok(Step::Ready(drift(plan, seen)))
+    Ok(options.reshape.then(|| reshape(plan, seen)).flatten().unwrap_or_else(|| Step::Ready(drift(plan, seen))))
+}
+
+/// The next step towards the plan's mode and shards.
+fn reshape(plan: &StreamPlan, seen: &Seen) -> Option<Step> {
+    if plan.mode != seen.mode {
+        return Some(Step::SetMode);
+    }
+    let wanted = plan.shards.filter(|shards| plan.mode == StreamMode::Provisioned && *shards != seen.open_shards)?;
+    // UpdateShardCount API reference: not more than double, not less than half.
+    Some(Step::Reshard(wanted.clamp(seen.open_shards.div_ceil(2), seen.open_shards.saturating_mul(2))))
 }
 
 /// Our own stream works with any number of shards; it has been resharded by hand, or the plan has changed.
@@ -124,6 +146,7 @@ mod tests {
             mode: StreamMode::Provisioned,
             shards: Some(4),
             retention_hours: 48,
+            existing: None,
             deletion_policy: DeletionPolicy::Retain,
         }
     }
@@ -135,40 +158,48 @@ mod tests {
             open_shards: 4,
             retention_hours: 48,
             owner: Owner::Ours,
+            arn: "arn:aws:kinesis:eu-west-1:1:stream/shop.orders.events".to_owned(),
         }
     }
 
     fn mismatch(seen: &Seen) -> String {
-        let error = next_step(&plan(), Some(seen)).unwrap_err();
+        let error = next_step(&plan(), &Options::default(), Some(seen)).unwrap_err();
         assert_eq!(error.reason(), "resource_mismatch");
         error.to_string()
     }
 
     #[test]
     fn a_missing_stream_is_created_and_an_active_one_is_ready() {
-        assert_eq!(next_step(&plan(), None).unwrap(), Step::Create);
-        assert_eq!(next_step(&plan(), Some(&seen())).unwrap(), Step::Ready(Vec::new()));
+        assert_eq!(next_step(&plan(), &Options::default(), None).unwrap(), Step::Create);
+        assert_eq!(next_step(&plan(), &Options::default(), Some(&seen())).unwrap(), Step::Ready(Vec::new()));
     }
 
     #[test]
     fn a_stream_that_changes_or_goes_is_waited_for() {
         for state in [State::Changing, State::Deleting] {
-            assert!(matches!(next_step(&plan(), Some(&Seen { state, ..seen() })).unwrap(), Step::Wait(_)));
+            assert!(matches!(
+                next_step(&plan(), &Options::default(), Some(&Seen { state, ..seen() })).unwrap(),
+                Step::Wait(_)
+            ));
         }
     }
 
     #[test]
     fn our_own_retention_is_lengthened_and_never_shortened() {
         let short = Seen { retention_hours: 24, ..seen() };
-        assert_eq!(next_step(&plan(), Some(&short)).unwrap(), Step::LengthenRetention);
+        assert_eq!(next_step(&plan(), &Options::default(), Some(&short)).unwrap(), Step::LengthenRetention);
         let long = Seen { retention_hours: 72, ..seen() };
-        let Step::Ready(drift) = next_step(&plan(), Some(&long)).unwrap() else { panic!("not ready") };
+        let Step::Ready(drift) = next_step(&plan(), &Options::default(), Some(&long)).unwrap() else {
+            panic!("not ready")
+        };
         assert!(drift[0].contains("72 h"), "{drift:?}");
     }
 
     #[test]
     fn our_own_stream_with_other_shards_is_used_and_reported() {
-        let Step::Ready(drift) = next_step(&plan(), Some(&Seen { open_shards: 8, ..seen() })).unwrap() else {
+        let Step::Ready(drift) =
+            next_step(&plan(), &Options::default(), Some(&Seen { open_shards: 8, ..seen() })).unwrap()
+        else {
             panic!("not ready")
         };
         assert_eq!(drift, ["it has 8 open shards and the Pipeline says 4"]);
@@ -178,7 +209,7 @@ mod tests {
     fn a_foreign_stream_is_used_when_it_fits_and_never_changed() {
         for owner in [Owner::Nobody, Owner::Another("lab/x".to_owned())] {
             let foreign = Seen { owner, retention_hours: 72, ..seen() };
-            assert_eq!(next_step(&plan(), Some(&foreign)).unwrap(), Step::Ready(Vec::new()));
+            assert_eq!(next_step(&plan(), &Options::default(), Some(&foreign)).unwrap(), Step::Ready(Vec::new()));
             let shards = mismatch(&Seen { open_shards: 2, ..foreign.clone() });
             assert!(shards.contains("2 open shards") && shards.contains("update-shard-count"), "{shards}");
             let retention = mismatch(&Seen { retention_hours: 24, ..foreign.clone() });
@@ -192,6 +223,42 @@ mod tests {
     fn on_demand_streams_may_have_any_number_of_shards() {
         let plan = StreamPlan { mode: StreamMode::OnDemand, shards: None, ..plan() };
         let seen = Seen { mode: StreamMode::OnDemand, open_shards: 16, owner: Owner::Nobody, ..seen() };
-        assert_eq!(next_step(&plan, Some(&seen)).unwrap(), Step::Ready(Vec::new()));
+        assert_eq!(next_step(&plan, &Options::default(), Some(&seen)).unwrap(), Step::Ready(Vec::new()));
+    }
+
+    #[test]
+    fn where_it_may_be_reshaped_our_own_stream_follows_the_plan_within_what_aws_allows() {
+        let options = Options { reshape: true, ..Options::default() };
+        let step = |open, wanted| {
+            let plan = StreamPlan { shards: Some(wanted), ..plan() };
+            next_step(&plan, &options, Some(&Seen { open_shards: open, ..seen() })).unwrap()
+        };
+        assert_eq!(step(4, 8), Step::Reshard(8));
+        assert_eq!(step(4, 20), Step::Reshard(8));
+        assert_eq!(step(5, 1), Step::Reshard(3));
+        assert_eq!(step(4, 4), Step::Ready(Vec::new()));
+        let on_demand = Seen { mode: StreamMode::OnDemand, ..seen() };
+        assert_eq!(next_step(&plan(), &options, Some(&on_demand)).unwrap(), Step::SetMode);
+        let foreign = Seen { open_shards: 2, owner: Owner::Nobody, ..seen() };
+        assert!(next_step(&plan(), &options, Some(&foreign)).is_err(), "a foreign stream is never changed");
+    }
+
+    #[test]
+    fn a_foreign_stream_is_adopted_or_refused_as_asked() {
+        let asked = |existing, owner| {
+            let plan = StreamPlan { existing: Some(existing), ..plan() };
+            next_step(&plan, &Options::default(), Some(&Seen { owner, ..seen() }))
+        };
+        assert_eq!(asked(Existing::Adopt, Owner::Nobody).unwrap(), Step::Adopt);
+        let another = || Owner::Another("lab/x".to_owned());
+        for error in [
+            asked(Existing::Adopt, another()),
+            asked(Existing::Refuse, another()),
+            asked(Existing::Refuse, Owner::Nobody),
+        ] {
+            assert_eq!(error.unwrap_err().reason(), "resource_is_foreign");
+        }
+        assert_eq!(asked(Existing::Refuse, Owner::Ours).unwrap(), Step::Ready(Vec::new()));
+        assert_eq!(asked(Existing::Use, another()).unwrap(), Step::Ready(Vec::new()));
     }
 }

@@ -1,9 +1,11 @@
 //! The next step towards a table that fits the plan, from what was seen of it.
 
 use penstock_api::plan::{KeyAttribute, TablePlan, TablePurpose};
+use penstock_api::spec::Existing;
 
+use crate::Options;
 use crate::error::{Kind, ProvisionError};
-use crate::ownership::Owner;
+use crate::ownership::{Owner, may_use};
 
 /// A table as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,7 @@ pub(crate) struct Seen {
     pub(crate) sort: Option<SeenKey>,
     pub(crate) ttl: Ttl,
     pub(crate) owner: Owner,
+    pub(crate) arn: String,
 }
 
 /// A key attribute as DynamoDB writes it: name and type.
@@ -47,6 +50,8 @@ pub(crate) enum Step {
     Wait(&'static str),
     /// Switch the time to live on, for this attribute.
     SetTtl(String),
+    /// Tag it as ours.
+    Adopt,
     /// Nothing: it is ready. In what it differs without being in the way.
     Ready(Vec<String>),
 }
@@ -55,7 +60,7 @@ pub(crate) enum Step {
 ///
 /// # Errors
 /// When the table differs and cannot or may not be changed.
-pub(crate) fn next_step(plan: &TablePlan, seen: Option<&Seen>) -> Result<Step, ProvisionError> {
+pub(crate) fn next_step(plan: &TablePlan, options: &Options, seen: Option<&Seen>) -> Result<Step, ProvisionError> {
     let Some(seen) = seen else { return Ok(Step::Create) };
     match seen.state {
         State::Deleting => return Ok(Step::Wait("the table of that name is being deleted")),
@@ -70,7 +75,12 @@ pub(crate) fn next_step(plan: &TablePlan, seen: Option<&Seen>) -> Result<Step, P
         let (name, owner) = (plan.name.clone(), owner.clone());
         return Err(ProvisionError::OwnedByAnother { kind: Kind::Table, name, owner });
     }
+    let existing = plan.existing.unwrap_or(options.existing);
+    may_use(Kind::Table, &plan.name, &seen.owner, existing)?;
     check_keys(plan, seen)?;
+    if existing == Existing::Adopt && seen.owner == Owner::Nobody {
+        return Ok(Step::Adopt);
+    }
     ttl_step(plan, seen)
 }
 
@@ -161,6 +171,7 @@ mod tests {
             partition: key("InvoiceNo", KeyType::S),
             sort: Some(key("sk", KeyType::N)),
             ttl_attribute: Some("expires".to_owned()),
+            existing: None,
             deletion_policy: DeletionPolicy::Retain,
         }
     }
@@ -173,20 +184,24 @@ mod tests {
             sort: key("sk", "N"),
             ttl: Ttl::On("expires".to_owned()),
             owner: Owner::Ours,
+            arn: "arn:aws:dynamodb:eu-west-1:1:table/orders".to_owned(),
         }
     }
 
     fn refusal(plan: &TablePlan, seen: &Seen) -> String {
-        let error = next_step(plan, Some(seen)).unwrap_err();
+        let error = next_step(plan, &Options::default(), Some(seen)).unwrap_err();
         assert_eq!(error.reason(), "resource_mismatch");
         error.to_string()
     }
 
     #[test]
     fn a_missing_table_is_created_and_a_fitting_one_is_ready() {
-        assert_eq!(next_step(&plan(), None).unwrap(), Step::Create);
+        assert_eq!(next_step(&plan(), &Options::default(), None).unwrap(), Step::Create);
         for owner in [Owner::Ours, Owner::Nobody, Owner::Another("lab/x".to_owned())] {
-            assert_eq!(next_step(&plan(), Some(&Seen { owner, ..seen() })).unwrap(), Step::Ready(Vec::new()));
+            assert_eq!(
+                next_step(&plan(), &Options::default(), Some(&Seen { owner, ..seen() })).unwrap(),
+                Step::Ready(Vec::new())
+            );
         }
     }
 
@@ -204,27 +219,51 @@ mod tests {
     #[test]
     fn a_time_to_live_is_switched_on_where_the_table_is_ours() {
         let off = Seen { ttl: Ttl::Off, ..seen() };
-        assert_eq!(next_step(&plan(), Some(&off)).unwrap(), Step::SetTtl("expires".to_owned()));
+        assert_eq!(next_step(&plan(), &Options::default(), Some(&off)).unwrap(), Step::SetTtl("expires".to_owned()));
         let foreign = refusal(&plan(), &Seen { owner: Owner::Nobody, ..off });
         assert!(foreign.contains("Enabled=true,AttributeName=expires"), "{foreign}");
         let other = refusal(&plan(), &Seen { ttl: Ttl::On("until".to_owned()), ..seen() });
         assert!(other.contains("\"until\"") && other.contains("\"expires\""), "{other}");
-        assert!(matches!(next_step(&plan(), Some(&Seen { ttl: Ttl::Changing, ..seen() })).unwrap(), Step::Wait(_)));
+        assert!(matches!(
+            next_step(&plan(), &Options::default(), Some(&Seen { ttl: Ttl::Changing, ..seen() })).unwrap(),
+            Step::Wait(_)
+        ));
     }
 
     #[test]
     fn leases_of_another_pipeline_are_never_used() {
         let plan = TablePlan { purpose: TablePurpose::Leases, ..plan() };
-        let error = next_step(&plan, Some(&Seen { owner: Owner::Another("lab/x".to_owned()), ..seen() })).unwrap_err();
+        let error =
+            next_step(&plan, &Options::default(), Some(&Seen { owner: Owner::Another("lab/x".to_owned()), ..seen() }))
+                .unwrap_err();
         assert_eq!(error.reason(), "resource_owned_by_another");
-        assert!(next_step(&plan, Some(&Seen { owner: Owner::Nobody, ..seen() })).is_ok(), "a KCL application's table");
+        assert!(
+            next_step(&plan, &Options::default(), Some(&Seen { owner: Owner::Nobody, ..seen() })).is_ok(),
+            "a KCL application's table"
+        );
     }
 
     #[test]
     fn a_table_that_changes_or_goes_is_waited_for_and_a_broken_one_is_told() {
         for state in [State::Changing, State::Deleting] {
-            assert!(matches!(next_step(&plan(), Some(&Seen { state, ..seen() })).unwrap(), Step::Wait(_)));
+            assert!(matches!(
+                next_step(&plan(), &Options::default(), Some(&Seen { state, ..seen() })).unwrap(),
+                Step::Wait(_)
+            ));
         }
         refusal(&plan(), &Seen { state: State::Unusable, ..seen() });
+    }
+
+    #[test]
+    fn a_foreign_table_is_adopted_or_refused_as_asked() {
+        let asked = |existing, owner| {
+            let plan = TablePlan { existing: Some(existing), ..plan() };
+            next_step(&plan, &Options::default(), Some(&Seen { owner, ..seen() }))
+        };
+        assert_eq!(asked(Existing::Adopt, Owner::Nobody).unwrap(), Step::Adopt);
+        assert_eq!(asked(Existing::Adopt, Owner::Ours).unwrap(), Step::Ready(Vec::new()));
+        for owner in [Owner::Nobody, Owner::Another("lab/x".to_owned())] {
+            assert_eq!(asked(Existing::Refuse, owner).unwrap_err().reason(), "resource_is_foreign");
+        }
     }
 }

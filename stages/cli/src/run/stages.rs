@@ -39,8 +39,8 @@ impl Stages {
         stop: &Stop,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
-        let options = penstock_provision::Options { create_buckets: !args.aws };
-        penstock_provision::provision(&plan.resources, &starting::clients(aws), options)
+        let options = penstock_provision::Options { create_buckets: !args.aws, ..Default::default() };
+        penstock_provision::provision(&plan.resources, &starting::clients(aws), &options)
             .await
             .context("the streams, tables and buckets of the Pipeline are not there")?;
         let mut stages = Self {

@@ -1,0 +1,142 @@
+//! What all reconciles share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use parking_lot::Mutex;
+use penstock_api::spec::PipelineStatus;
+
+use crate::aws::{Accounts, AwsClients};
+use crate::client::{Limits, limited};
+use crate::metrics;
+use crate::observe::ChildCache;
+use crate::settings::Settings;
+
+/// What all reconciles share. Nothing in it outlives the leadership.
+pub struct Context {
+    /// The way to Kubernetes, with its limits.
+    pub client: Client,
+    /// The way to AWS, with its limits.
+    pub aws: Accounts,
+    /// The children of all Pipelines.
+    pub children: ChildCache,
+    /// What the operator was told.
+    pub settings: Settings,
+    /// Publishes events.
+    pub events: Recorder,
+    /// By UID.
+    memories: Mutex<HashMap<String, Memory>>,
+}
+
+/// What is remembered of one Pipeline.
+#[derive(Debug, Clone, Default)]
+struct Memory {
+    /// Reconciles in a row after which it had to be tried again.
+    attempts: u32,
+    /// The status that was written last: the cached one may be older.
+    written: Option<PipelineStatus>,
+    /// Since when its sources have no pods, in a Pipeline that drains.
+    sources_gone: Option<Instant>,
+    /// Its state, for the metric.
+    state: Option<&'static str>,
+}
+
+/// The states that the metric tells apart.
+const STATES: [&str; 4] = ["ready", "reconciling", "stalled", "suspended"];
+
+impl Context {
+    /// One for a new leadership.
+    #[must_use]
+    pub fn new(client: Client, aws: Arc<dyn AwsClients>, settings: Settings) -> Arc<Self> {
+        let client = limited(client, Limits::default());
+        let reporter =
+            Reporter { controller: "penstock-operator".to_owned(), instance: Some(settings.instance.clone()) };
+        Arc::new(Self {
+            events: Recorder::new(client.clone(), reporter),
+            children: ChildCache::waiting_for(&settings.namespaces),
+            aws: Accounts::new(aws, &settings),
+            client,
+            settings,
+            memories: Mutex::default(),
+        })
+    }
+
+    /// How long to wait before the Pipeline is tried again: longer each time, with jitter.
+    pub fn back_off(&self, uid: &str, first: Duration, longest: Duration) -> Duration {
+        let mut memories = self.memories.lock();
+        let memory = memories.entry(uid.to_owned()).or_default();
+        let bound = backoff_bound(memory.attempts, first, longest);
+        memory.attempts = memory.attempts.saturating_add(1);
+        bound.mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+
+    /// The Pipeline is as it should be: the next trouble begins with short waits.
+    pub fn calm(&self, uid: &str) {
+        if let Some(memory) = self.memories.lock().get_mut(uid) {
+            memory.attempts = 0;
+        }
+    }
+
+    /// The status that was written last by this leadership.
+    #[must_use]
+    pub fn written(&self, uid: &str) -> Option<PipelineStatus> {
+        self.memories.lock().get(uid)?.written.clone()
+    }
+
+    /// Remembers the status that was written.
+    pub fn remember_written(&self, uid: &str, status: PipelineStatus) {
+        self.memories.lock().entry(uid.to_owned()).or_default().written = Some(status);
+    }
+
+    /// Notes whether the sources have no pods; says since when.
+    pub(crate) fn sources_gone(&self, uid: &str, gone: bool) -> Duration {
+        let mut memories = self.memories.lock();
+        let memory = memories.entry(uid.to_owned()).or_default();
+        if !gone {
+            memory.sources_gone = None;
+            return Duration::ZERO;
+        }
+        memory.sources_gone.get_or_insert_with(Instant::now).elapsed()
+    }
+
+    /// Notes the Pipeline's state for the metric.
+    pub(crate) fn count(&self, uid: &str, state: &'static str) {
+        let mut memories = self.memories.lock();
+        if memories.entry(uid.to_owned()).or_default().state.replace(state) != Some(state) {
+            gauge_states(&memories);
+        }
+    }
+
+    /// The Pipeline is gone.
+    pub fn forget(&self, uid: &str) {
+        let mut memories = self.memories.lock();
+        memories.remove(uid);
+        gauge_states(&memories);
+        drop(memories);
+        self.aws.forget(uid);
+    }
+}
+
+fn gauge_states(memories: &HashMap<String, Memory>) {
+    for state in STATES {
+        metrics::pipelines(state, memories.values().filter(|memory| memory.state == Some(state)).count());
+    }
+}
+
+fn backoff_bound(attempts: u32, first: Duration, longest: Duration) -> Duration {
+    first.saturating_mul(1_u32.checked_shl(attempts.min(30)).unwrap_or(u32::MAX)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_longest() {
+        let bound = |attempts| backoff_bound(attempts, Duration::from_secs(1), Duration::from_secs(300)).as_secs();
+        assert_eq!([0, 1, 2, 8, 9, 40].map(bound), [1, 2, 4, 256, 300, 300]);
+    }
+}

@@ -1,0 +1,124 @@
+//! `penstock-operator`: reads its flags, finds its cluster, and runs the operator until SIGTERM.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use kube::{Client, Config};
+use penstock_operator::{ElectionSettings, SdkClients, Settings, metrics};
+use penstock_runtime::{Health, LogFormat, Metrics, init_logs, serve_admin};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Runs the stages of Pipelines on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// The image of stages whose Pipeline names none.
+    #[arg(long, env = "PENSTOCK_STAGE_IMAGE")]
+    stage_image: String,
+    /// Give running stages a new --stage-image at once, not only when their configuration changes.
+    #[arg(long, env = "PENSTOCK_ROLL_ON_UPGRADE")]
+    roll_on_upgrade: bool,
+    /// An environment variable of every stage, as NAME=VALUE. May be given several times.
+    #[arg(long, value_parser = name_and_value)]
+    stage_env: Vec<(String, String)>,
+    /// The name of this cluster, for the tags of what is created in AWS. Needed where several clusters share an account.
+    #[arg(long, env = "PENSTOCK_CLUSTER")]
+    cluster: Option<String>,
+    /// The namespaces to watch. Default: all.
+    #[arg(long, env = "PENSTOCK_NAMESPACES", value_delimiter = ',')]
+    namespace: Vec<String>,
+    /// How many Pipelines are worked on at one time.
+    #[arg(long, env = "PENSTOCK_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    concurrency: u16,
+    /// How often, in seconds, a Pipeline that is as it should be is looked at again, its streams, tables and Secrets included.
+    #[arg(long, env = "PENSTOCK_RECHECK_SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(10..))]
+    recheck_seconds: u64,
+    /// The address of /livez, /readyz and /metrics.
+    #[arg(long, default_value = "0.0.0.0:9090")]
+    admin: SocketAddr,
+    /// Run without a lease: only where there is one replica for sure.
+    #[arg(long, env = "PENSTOCK_NO_ELECTION")]
+    no_election: bool,
+    /// The name of the lease.
+    #[arg(long, env = "PENSTOCK_LEASE_NAME", default_value = "penstock-operator")]
+    lease_name: String,
+    /// The namespace of the lease. Default: that of the pod.
+    #[arg(long, env = "POD_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// Who this is. Default: the host's name.
+    #[arg(long, env = "POD_NAME")]
+    identity: Option<String>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    init_logs(LogFormat::Json, "info,kube_client=off");
+    // A second provider cannot be there this early; if it were, it would do as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let stop = CancellationToken::new();
+    stop_on_signals(&stop)?;
+    let recorder = Metrics::install()?;
+    metrics::describe();
+    let health = Health::new();
+    health.fine("process");
+    serve_admin(args.admin, health.clone(), recorder, CancellationToken::new()).await?;
+    let mut config =
+        Config::infer().await.context("no cluster was found: neither a kubeconfig nor a pod's ServiceAccount")?;
+    config.default_retry = false;
+    let client = Client::try_from(config.clone()).context("the cluster's address or credentials cannot be used")?;
+    // Another connection: a lease must not wait behind a thousand applies.
+    let lease_client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
+    let settings = settings(args, &client)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), instance = settings.instance, "the operator starts");
+    penstock_operator::run(client, lease_client, Arc::new(SdkClients), settings, health, stop).await;
+    tracing::info!("the operator has ended");
+    Ok(())
+}
+
+fn settings(args: Args, client: &Client) -> anyhow::Result<Settings> {
+    let identity = args.identity.map_or_else(host_name, Ok)?;
+    let namespace = args.lease_namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+    let election = (!args.no_election).then(|| ElectionSettings::new(namespace, args.lease_name, identity.clone()));
+    Ok(Settings {
+        roll_on_upgrade: args.roll_on_upgrade,
+        stage_env: args.stage_env,
+        cluster: args.cluster,
+        namespaces: args.namespace,
+        concurrency: args.concurrency,
+        recheck: Duration::from_secs(args.recheck_seconds),
+        instance: identity,
+        election,
+        ..Settings::new(args.stage_image)
+    })
+}
+
+fn host_name() -> anyhow::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .context("the host's name cannot be read: give --identity")?;
+    Ok(name.trim().to_owned())
+}
+
+/// The first SIGTERM or Ctrl-C gives the lease back and ends; everything that is cut off is done again by the next leader.
+fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be caught")?;
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,243 @@
+//! The children of all Pipelines, by Pipeline: one list and one watch a kind and namespace fill it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kube::runtime::watcher::Event;
+use parking_lot::RwLock;
+
+use super::{Kind, Live};
+
+/// The children of one Pipeline.
+pub type Children = BTreeMap<(Kind, String), Arc<Live>>;
+
+/// A Pipeline: namespace and name.
+type PipelineName = (String, String);
+/// One watch: a kind, in a namespace or (empty) in all.
+type Watch = (Kind, String);
+
+/// The children of all Pipelines. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct ChildCache(Arc<RwLock<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    children: HashMap<PipelineName, Children>,
+    watches: BTreeMap<Watch, WatchState>,
+}
+
+#[derive(Debug, Default)]
+struct WatchState {
+    listed: bool,
+    /// What a list that is under way has brought so far.
+    refill: Option<Vec<Live>>,
+    trouble: Option<String>,
+}
+
+impl ChildCache {
+    /// One that waits for a list of every kind in the namespaces; all of them when there are none.
+    #[must_use]
+    pub fn waiting_for(namespaces: &[String]) -> Self {
+        let everywhere = [String::new()];
+        let namespaces = if namespaces.is_empty() { &everywhere[..] } else { namespaces };
+        let watches = namespaces
+            .iter()
+            .flat_map(|namespace| Kind::ALL.map(|kind| ((kind, namespace.clone()), WatchState::default())));
+        Self(Arc::new(RwLock::new(State { children: HashMap::new(), watches: watches.collect() })))
+    }
+
+    /// Takes an event of one watch in; gives the Pipelines that it touches.
+    #[must_use]
+    pub fn take(&self, kind: Kind, scope: &str, event: Event<Live>) -> Vec<PipelineName> {
+        let mut state = self.0.write();
+        let watch = (kind, scope.to_owned());
+        match event {
+            Event::Init => {
+                state.watches.entry(watch).or_default().refill = Some(Vec::new());
+                Vec::new()
+            }
+            Event::InitApply(live) => {
+                state.watches.entry(watch).or_default().refill.get_or_insert_default().push(live);
+                Vec::new()
+            }
+            Event::InitDone => {
+                let entry = state.watches.entry(watch).or_default();
+                entry.listed = true;
+                entry.trouble = None;
+                let fresh = entry.refill.take().unwrap_or_default();
+                state.replace(kind, scope, fresh)
+            }
+            Event::Apply(live) => {
+                state.watches.entry(watch).or_default().trouble = None;
+                state.put(kind, live).into_iter().collect()
+            }
+            Event::Delete(live) => state.remove(kind, &live).into_iter().collect(),
+        }
+    }
+
+    /// Takes in what the API server answered to an apply: the watch brings it only later.
+    pub fn answered(&self, kind: Kind, live: Live) {
+        let _ = self.0.write().put(kind, live);
+    }
+
+    /// A watch fails.
+    pub fn fails(&self, kind: Kind, scope: &str, because: String) {
+        self.0.write().watches.entry((kind, scope.to_owned())).or_default().trouble = Some(because);
+    }
+
+    /// A kind that has not been listed yet in a namespace, and why.
+    #[must_use]
+    pub fn not_listed(&self, namespace: &str) -> Option<(Kind, Option<String>)> {
+        let state = self.0.read();
+        let relevant = state.watches.iter().filter(|((_, scope), _)| scope.is_empty() || scope == namespace);
+        relevant.filter(|(_, watch)| !watch.listed).map(|((kind, _), watch)| (*kind, watch.trouble.clone())).next()
+    }
+
+    /// What keeps the cache from being whole and fresh: a list that is missing, or a watch that fails.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        let state = self.0.read();
+        state.watches.iter().find_map(|((kind, _), watch)| {
+            let unlisted = || (!watch.listed).then(|| format!("the {}s have not been listed yet", kind.as_str()));
+            watch.trouble.clone().or_else(unlisted)
+        })
+    }
+
+    /// The children of a Pipeline.
+    #[must_use]
+    pub fn of(&self, namespace: &str, name: &str) -> Children {
+        self.0.read().children.get(&(namespace.to_owned(), name.to_owned())).cloned().unwrap_or_default()
+    }
+}
+
+impl State {
+    fn put(&mut self, kind: Kind, live: Live) -> Option<PipelineName> {
+        let pipeline = owner(&live)?;
+        self.children.entry(pipeline.clone()).or_default().insert((kind, live.name().to_owned()), Arc::new(live));
+        Some(pipeline)
+    }
+
+    fn remove(&mut self, kind: Kind, live: &Live) -> Option<PipelineName> {
+        let pipeline = owner(live)?;
+        let children = self.children.get_mut(&pipeline)?;
+        let key = (kind, live.name().to_owned());
+        // An answer may have brought the successor of what the watch says is gone.
+        if children.get(&key).is_some_and(|there| there.uid() == live.uid()) {
+            children.remove(&key);
+        }
+        if children.is_empty() {
+            self.children.remove(&pipeline);
+        }
+        Some(pipeline)
+    }
+
+    fn replace(&mut self, kind: Kind, scope: &str, fresh: Vec<Live>) -> Vec<PipelineName> {
+        let mut touched = BTreeSet::new();
+        let fresh: HashMap<(PipelineName, String), Live> =
+            fresh.into_iter().filter_map(|live| Some(((owner(&live)?, live.name().to_owned()), live))).collect();
+        for (pipeline, children) in &mut self.children {
+            if !scope.is_empty() && pipeline.0 != scope {
+                continue;
+            }
+            children.retain(|(of, name), _| {
+                let stays = *of != kind || fresh.contains_key(&(pipeline.clone(), name.clone()));
+                if !stays {
+                    touched.insert(pipeline.clone());
+                }
+                stays
+            });
+        }
+        self.children.retain(|_, children| !children.is_empty());
+        for ((pipeline, name), live) in fresh {
+            let version = |live: &Live| (live.metadata.uid.clone(), live.metadata.resource_version.clone());
+            let there = self.children.get(&pipeline).and_then(|children| children.get(&(kind, name)));
+            if there.is_none_or(|there| version(there) != version(&live)) {
+                touched.extend(self.put(kind, live));
+            }
+        }
+        touched.into_iter().collect()
+    }
+}
+
+fn owner(live: &Live) -> Option<PipelineName> {
+    Some((live.metadata.namespace.clone()?, live.pipeline()?.to_owned()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn live(pipeline: &str, name: &str, uid: &str) -> Live {
+        serde_json::from_value(json!({ "metadata": {
+            "namespace": "shop", "name": name, "uid": uid, "resourceVersion": uid,
+            "labels": { "penstock.dev/pipeline": pipeline },
+        }}))
+        .unwrap()
+    }
+
+    fn names(cache: &ChildCache, pipeline: &str) -> Vec<String> {
+        cache.of("shop", pipeline).into_keys().map(|(_, name)| name).collect()
+    }
+
+    fn listed(objects: Vec<Live>) -> ChildCache {
+        let cache = ChildCache::waiting_for(&[]);
+        relist(&cache, objects);
+        cache
+    }
+
+    fn relist(cache: &ChildCache, objects: Vec<Live>) -> Vec<PipelineName> {
+        assert!(cache.take(Kind::Service, "", Event::Init).is_empty());
+        for object in objects {
+            assert!(cache.take(Kind::Service, "", Event::InitApply(object)).is_empty());
+        }
+        cache.take(Kind::Service, "", Event::InitDone)
+    }
+
+    #[test]
+    fn nothing_is_known_until_every_kind_was_listed() {
+        let cache = ChildCache::waiting_for(&[]);
+        for kind in Kind::ALL {
+            assert!(cache.not_listed("shop").is_some());
+            let _ = cache.take(kind, "", Event::Init);
+            let _ = cache.take(kind, "", Event::InitDone);
+        }
+        assert!(cache.not_listed("shop").is_none());
+    }
+
+    #[test]
+    fn a_watch_that_fails_before_its_list_says_why() {
+        let cache = ChildCache::waiting_for(&["shop".to_owned()]);
+        cache.fails(Kind::ServiceAccount, "shop", "forbidden".to_owned());
+        assert_eq!(cache.not_listed("shop"), Some((Kind::ServiceAccount, Some("forbidden".to_owned()))));
+        assert!(cache.not_listed("other").is_none(), "that one is not watched");
+    }
+
+    #[test]
+    fn a_new_list_replaces_the_kind_and_touches_only_what_differs() {
+        let cache = listed(vec![live("a", "a-1", "1"), live("a", "a-2", "2"), live("b", "b-1", "3")]);
+        let touched = relist(&cache, vec![live("a", "a-1", "1"), live("b", "b-1", "4")]);
+        assert_eq!(touched, [("shop".to_owned(), "a".to_owned()), ("shop".to_owned(), "b".to_owned())]);
+        assert_eq!(names(&cache, "a"), ["a-1"]);
+        assert!(relist(&cache, vec![live("a", "a-1", "1"), live("b", "b-1", "4")]).is_empty());
+    }
+
+    #[test]
+    fn a_late_word_of_a_deletion_does_not_take_the_successor() {
+        let cache = listed(vec![live("a", "a-1", "1")]);
+        cache.answered(Kind::Service, live("a", "a-1", "2"));
+        let _ = cache.take(Kind::Service, "", Event::Delete(live("a", "a-1", "1")));
+        assert_eq!(names(&cache, "a"), ["a-1"]);
+        let _ = cache.take(Kind::Service, "", Event::Delete(live("a", "a-1", "2")));
+        assert!(names(&cache, "a").is_empty());
+    }
+
+    #[test]
+    fn during_a_list_the_old_children_stay_known() {
+        let cache = listed(vec![live("a", "a-1", "1")]);
+        let _ = cache.take(Kind::Service, "", Event::Init);
+        assert_eq!(names(&cache, "a"), ["a-1"]);
+    }
+}

@@ -1,0 +1,203 @@
+//! A child as the API server has it: one type for all kinds.
+
+use std::borrow::Cow;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Resource;
+use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::names::{FIELD_MANAGER, PIPELINE_LABEL, STAGE_LABEL};
+
+/// The kinds of children, in the order in which they are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Who the pods are.
+    ServiceAccount,
+    /// What a stage does.
+    ConfigMap,
+    /// Where a source answers.
+    Service,
+    /// Who may talk to the pods.
+    NetworkPolicy,
+    /// How many pods may go at one time.
+    PodDisruptionBudget,
+    /// The pods.
+    Deployment,
+}
+
+impl Kind {
+    /// All, in the order in which they are applied.
+    pub const ALL: [Self; 6] = [
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::Service,
+        Self::NetworkPolicy,
+        Self::PodDisruptionBudget,
+        Self::Deployment,
+    ];
+
+    /// As Kubernetes calls it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::ConfigMap => "ConfigMap",
+            Self::Service => "Service",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::Deployment => "Deployment",
+        }
+    }
+
+    /// Where the API server has it.
+    #[must_use]
+    pub fn api(self) -> ApiResource {
+        match self {
+            Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Self::Service => ApiResource::erase::<Service>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
+            Self::Deployment => ApiResource::erase::<Deployment>(&()),
+        }
+    }
+}
+
+/// A child as the API server has it: its metadata, and the rest as JSON in a text, which is what it costs to keep.
+#[derive(Debug, Clone, Default)]
+pub struct Live {
+    /// Its metadata, without managed fields.
+    pub metadata: ObjectMeta,
+    /// Everything but the metadata.
+    rest: Box<str>,
+    /// Whether somebody else scales it: a manager of the `scale` subresource owns `spec.replicas`.
+    pub scaled_elsewhere: bool,
+}
+
+impl<'de> Deserialize<'de> for Live {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut value = Value::deserialize(deserializer)?;
+        let metadata = value.as_object_mut().and_then(|object| object.remove("metadata")).unwrap_or_else(|| json!({}));
+        let mut metadata: ObjectMeta = serde_json::from_value(metadata).map_err(serde::de::Error::custom)?;
+        let managed = metadata.managed_fields.take().unwrap_or_default();
+        let scaled_elsewhere = managed.iter().any(|entry| {
+            entry.manager.as_deref() != Some(FIELD_MANAGER)
+                && entry.subresource.as_deref() == Some("scale")
+                && entry.fields_v1.as_ref().is_some_and(|fields| !fields.0["f:spec"]["f:replicas"].is_null())
+        });
+        Ok(Self { metadata, rest: value.to_string().into(), scaled_elsewhere })
+    }
+}
+
+impl Resource for Live {
+    type DynamicType = ApiResource;
+    type Scope = DynamicResourceScope;
+
+    fn kind(api: &ApiResource) -> Cow<'_, str> {
+        api.kind.as_str().into()
+    }
+    fn group(api: &ApiResource) -> Cow<'_, str> {
+        api.group.as_str().into()
+    }
+    fn version(api: &ApiResource) -> Cow<'_, str> {
+        api.version.as_str().into()
+    }
+    fn plural(api: &ApiResource) -> Cow<'_, str> {
+        api.plural.as_str().into()
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+impl Live {
+    /// The whole object, with the part of its metadata that can be applied.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        let mut value: Value = serde_json::from_str(&self.rest).unwrap_or_else(|_| json!({}));
+        value["metadata"] = json!({
+            "name": self.metadata.name,
+            "namespace": self.metadata.namespace,
+            "labels": self.metadata.labels,
+            "annotations": self.metadata.annotations,
+            "ownerReferences": self.metadata.owner_references,
+        });
+        value
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Its UID.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The Pipeline that it says it belongs to.
+    #[must_use]
+    pub fn pipeline(&self) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(PIPELINE_LABEL).map(String::as_str)
+    }
+
+    /// The stage that it says it belongs to.
+    #[must_use]
+    pub fn stage(&self) -> Option<&str> {
+        self.metadata.labels.as_ref()?.get(STAGE_LABEL).map(String::as_str)
+    }
+
+    /// Whether it is being deleted.
+    #[must_use]
+    pub fn is_going(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+
+    /// An annotation.
+    #[must_use]
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(name).map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn managed(manager: &str, subresource: Option<&str>) -> Live {
+        let entry = json!({
+            "manager": manager, "operation": "Update", "subresource": subresource,
+            "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:replicas": {} } },
+        });
+        serde_json::from_value(
+            json!({ "metadata": { "name": "a", "managedFields": [entry] }, "spec": { "replicas": 4 } }),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn an_autoscaler_is_known_by_what_it_manages() {
+        assert!(managed("kube-controller-manager", Some("scale")).scaled_elsewhere);
+        assert!(!managed("kubectl-edit", None).scaled_elsewhere, "that is drift");
+        assert!(!managed("penstock", Some("scale")).scaled_elsewhere);
+    }
+
+    #[test]
+    fn nothing_is_lost_but_managed_fields() {
+        let live = managed("x", None);
+        assert_eq!(live.value()["spec"]["replicas"], 4);
+        assert_eq!(live.value()["metadata"]["name"], "a");
+        assert!(live.metadata.managed_fields.is_none());
+    }
+}

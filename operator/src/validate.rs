@@ -1,0 +1,195 @@
+//! From a Pipeline to what it means, once and completely: later steps never see the raw spec. Pure.
+
+use k8s_openapi::api::core::v1::Affinity;
+use penstock_api::plan::{AwsTarget, PlanError, Resources, StageConfig, StageKind};
+use penstock_api::spec::{self, DeletionPolicy, Metadata, PipelineSpec, StageTemplate, Suspend};
+
+use crate::pipeline::{Identity, Pipeline};
+
+/// A Pipeline that makes sense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidatedPipeline {
+    /// Which object it is.
+    pub identity: Identity,
+    /// The generation of its spec.
+    pub generation: i64,
+    /// Its stages, sources first.
+    pub stages: Vec<ValidatedStage>,
+    /// Where AWS is.
+    pub aws: AwsTarget,
+    /// What it needs in AWS.
+    pub resources: Resources,
+    /// Whether and how it rests.
+    pub suspend: Option<Suspend>,
+}
+
+/// A stage that makes sense.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidatedStage {
+    /// Its name.
+    pub name: String,
+    /// Whether it takes records in or stores them.
+    pub role: Role,
+    /// Its whole configuration.
+    pub config: StageConfig,
+    /// How many pods it has when it does not rest.
+    pub replicas: i32,
+    /// Whether it alone rests.
+    pub suspended: bool,
+    /// The Secret that it needs.
+    pub secret: Option<String>,
+    /// What its pods are told beside.
+    pub template: StageTemplate,
+    /// The affinity of `template`, read.
+    pub affinity: Option<Affinity>,
+}
+
+/// Whether a stage takes records in or stores them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It takes records in.
+    Source,
+    /// It stores them.
+    Sink,
+}
+
+impl Role {
+    /// For labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Sink => "sink",
+        }
+    }
+}
+
+/// Why a Pipeline makes no sense. The API server's rules let none of it through but an affinity.
+#[derive(Debug, thiserror::Error)]
+pub enum ValidationError {
+    /// The spec has not the shape of one.
+    #[error("the spec cannot be read: {0}. `penstock validate` says where the fault is")]
+    Shape(#[source] serde_json::Error),
+    /// There is no plan.
+    #[error("{0}. `penstock validate` says where the fault is")]
+    Plan(#[from] PlanError),
+    /// An affinity has not the shape of one.
+    #[error(
+        "the `template.affinity` of the stage {stage:?} cannot be read: {source}. Write it as in a pod's `spec.affinity`"
+    )]
+    Affinity {
+        /// The stage.
+        stage: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl ValidatedPipeline {
+    /// Whether something in AWS is to go with the Pipeline, so that it needs the finalizer.
+    #[must_use]
+    pub fn needs_cleanup(&self) -> bool {
+        let deletes = |policy: DeletionPolicy| policy == DeletionPolicy::Delete;
+        self.resources.streams.iter().any(|stream| deletes(stream.deletion_policy))
+            || self.resources.tables.iter().any(|table| deletes(table.deletion_policy))
+    }
+
+    /// The Secrets that its stages need, each once.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&str> {
+        let mut secrets: Vec<_> = self.stages.iter().filter_map(|stage| stage.secret.as_deref()).collect();
+        secrets.sort_unstable();
+        secrets.dedup();
+        secrets
+    }
+}
+
+/// Validates.
+///
+/// # Errors
+/// When the Pipeline makes no sense.
+pub fn validate(pipeline: &Pipeline) -> Result<ValidatedPipeline, ValidationError> {
+    let identity = pipeline.identity();
+    let spec: PipelineSpec = serde_json::from_str(&pipeline.spec).map_err(ValidationError::Shape)?;
+    let whole = spec::Pipeline {
+        api_version: format!("{}/{}", spec::GROUP, spec::VERSION),
+        kind: spec::KIND.to_owned(),
+        metadata: Metadata {
+            name: identity.name.clone(),
+            namespace: Some(identity.namespace.clone()),
+            ..Metadata::default()
+        },
+        spec,
+    };
+    let plan = penstock_api::plan(&whole)?;
+    let spec = &whole.spec;
+    let stages = plan.stages.into_iter().map(|config| stage(spec, config)).collect::<Result<_, _>>()?;
+    Ok(ValidatedPipeline {
+        identity,
+        generation: pipeline.generation(),
+        stages,
+        aws: AwsTarget { region: spec.aws.region.clone(), endpoint_url: spec.aws.endpoint_url.clone() },
+        resources: plan.resources,
+        suspend: spec.suspend,
+    })
+}
+
+fn stage(spec: &PipelineSpec, config: StageConfig) -> Result<ValidatedStage, ValidationError> {
+    let source = spec.sources.iter().find(|source| source.name == config.name);
+    let sink = spec.sinks.iter().find(|sink| sink.name == config.name);
+    let (replicas, suspend, template) = match (source, sink) {
+        (Some(source), _) => (source.replicas, source.suspend, source.template.clone()),
+        (None, Some(sink)) => (sink.replicas, sink.suspend, sink.template.clone()),
+        (None, None) => (None, None, None),
+    };
+    let (role, secret) = match &config.kind {
+        StageKind::Http(http) => (Role::Source, http.api_keys_secret.clone()),
+        StageKind::Sink(_) => (Role::Sink, None),
+    };
+    let template = template.unwrap_or_default();
+    let affinity = template.affinity.clone().map(serde_json::Value::Object).map(serde_json::from_value).transpose();
+    let affinity = affinity.map_err(|source| ValidationError::Affinity { stage: config.name.clone(), source })?;
+    Ok(ValidatedStage {
+        name: config.name.clone(),
+        role,
+        config,
+        replicas: replicas.unwrap_or(1),
+        suspended: suspend.unwrap_or(false),
+        secret,
+        template,
+        affinity,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::build::fixtures::PipelineFixture;
+
+    #[test]
+    fn the_example_makes_sense() {
+        let validated = validate(&PipelineFixture::ecommerce().object()).unwrap();
+        let names: Vec<_> = validated.stages.iter().map(|stage| (stage.name.as_str(), stage.role)).collect();
+        assert_eq!(names, [("orders", Role::Source), ("raw", Role::Sink), ("tables", Role::Sink)]);
+        assert_eq!(validated.secrets(), ["ecommerce-keys"]);
+        assert!(!validated.needs_cleanup());
+    }
+
+    #[test]
+    fn what_is_to_go_with_the_pipeline_needs_cleanup() {
+        let going = PipelineFixture::ecommerce().spec("/buffers/0/kinesis/deletionPolicy", "Delete");
+        assert!(validate(&going.object()).unwrap().needs_cleanup());
+    }
+
+    #[test]
+    fn a_spec_that_makes_no_sense_is_told_with_the_cure() {
+        let mut object = PipelineFixture::ecommerce().object();
+        object.spec = r#"{"sources":7}"#.into();
+        assert!(validate(&object).unwrap_err().to_string().contains("penstock validate"));
+        let affinity = PipelineFixture::ecommerce()
+            .spec("/sinks/0/template", serde_json::json!({ "affinity": { "nodeAffinity": 7 } }));
+        assert!(validate(&affinity.object()).unwrap_err().to_string().contains("template.affinity"));
+    }
+}
