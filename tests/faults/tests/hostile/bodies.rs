@@ -105,7 +105,7 @@ fn a_body_that_stops_halfway_leaves_nothing_behind() {
         let answer = shop.post_as(&headers, &compressed[..compressed.len() / 2]);
         assert_eq!(answer.problem(), (400, "incomplete_body".to_owned()), "{coding}");
     }
-    let answer = shop.post(JSON, &[b"[", half].concat());
+    let answer = shop.post(JSON, [b"[", half].concat());
     assert_eq!(answer.problem(), (400, "malformed_body".to_owned()));
     let answer = shop.post(CSV, b"InvoiceNo,StockCode\n1,\"and the cell does not en");
     assert_eq!(answer.problem(), (400, "malformed_body".to_owned()));
