@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod generated;
+mod image;
 mod paths;
 mod process;
 mod test;
@@ -18,6 +19,7 @@ cargo xtask COMMAND
   test [-- ARGS]       run the tests; ARGS go to `cargo test`
   lint                 formatting, clippy, licences (cargo-deny), generated files
   crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
+  image [-- ARGS]      an OCI image of the binaries as an archive; --name NAME:TAG, --output FILE
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
@@ -34,6 +36,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "test" => test::run(rest),
         "lint" => test::lint(),
         "crds" => generated::crds(rest.iter().any(|argument| argument == "--check")),
+        "image" => image::image(rest),
         "bench" => bench::bench(rest),
         "kill" => bench::kill(rest),
         "help" | "--help" | "-h" => {
