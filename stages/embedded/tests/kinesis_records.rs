@@ -112,8 +112,12 @@ async fn what_is_wrong_is_refused_with_the_services_exceptions() {
     let missing = missing.unwrap_err();
     assert_eq!(code(&missing), "ResourceNotFoundException");
     assert!(missing.into_service_error().to_string().contains("missing"));
-    let hash = client.put_record().stream_name("s").partition_key("k").explicit_hash_key("-1").data(Blob::new(""));
-    assert_eq!(code(&hash.send().await.unwrap_err()), "InvalidArgumentException");
+    let hash = |hash: &str| {
+        client.put_record().stream_name("s").partition_key("k").explicit_hash_key(hash).data(Blob::new("")).send()
+    };
+    assert_eq!(code(&hash("-1").await.unwrap_err()), "ValidationException");
+    let two_to_the_128 = "340282366920938463463374607431768211456";
+    assert_eq!(code(&hash(two_to_the_128).await.unwrap_err()), "InvalidArgumentException");
     let forged = client.get_records().shard_iterator("AAAA").send().await.unwrap_err();
     assert_eq!(code(&forged), "InvalidArgumentException");
     let token = iterator(&client, "s", 0, ShardIteratorType::TrimHorizon).await;
