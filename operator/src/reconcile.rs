@@ -222,6 +222,7 @@ impl From<Halt> for Round {
                 tell(error);
                 Failure::from(error)
             }
+            Halt::Observe(error @ ObserveError::NotListed { because: None, .. }) => of_observation(error),
             Halt::Observe(error) => {
                 metrics::failure("not_observed");
                 tracing::warn!(error = error as &dyn std::error::Error, "the Pipeline cannot be observed");

@@ -83,8 +83,13 @@ pub fn step(child: &Child, live: Option<&Live>, identity: &Identity, resources_r
 }
 
 fn is_as_built(child: &Child, live: &Live) -> bool {
-    let built = child.object["metadata"]["annotations"][APPLIED_ANNOTATION].as_str();
-    built == live.annotation(APPLIED_ANNOTATION) && diff::holds(&live.value(), &child.object)
+    let hash = child.object["metadata"]["annotations"][APPLIED_ANNOTATION].as_str();
+    let mut built = child.object.clone();
+    // A live object has no type: see there.
+    for field in ["apiVersion", "kind"] {
+        built.as_object_mut().map(|object| object.remove(field));
+    }
+    hash == live.annotation(APPLIED_ANNOTATION) && diff::holds(&live.value(), &built)
 }
 
 fn rests(deployment: &Value) -> bool {

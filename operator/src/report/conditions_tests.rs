@@ -174,6 +174,12 @@ fn what_was_not_looked_at_stays_as_it_was_said() {
 }
 
 #[test]
+fn what_was_ready_before_a_restart_stays_so_through_a_change_that_does_not_concern_it() {
+    let known = Known { resources: ResourcesView::Trusted { again_after: Duration::from_secs(1) }, ..working() };
+    assert_eq!(summary_of(known), (IS, "Ready".to_owned(), false, false));
+}
+
+#[test]
 fn a_difference_that_is_not_in_the_way_is_told() {
     let drift = ResourceState::Ready(vec!["it keeps records 72 h and the Pipeline says 48 h".to_owned()]);
     let said = find(working().with_resource(Kind::Stream, drift), STREAMS);
