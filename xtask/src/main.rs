@@ -3,9 +3,11 @@
 mod bench;
 mod demo;
 mod generated;
+mod manifests;
 mod paths;
 mod process;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -18,6 +20,8 @@ cargo xtask COMMAND
   test [-- ARGS]       run the tests; ARGS go to `cargo test`
   lint                 formatting, clippy, licences (cargo-deny), generated files
   crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
+  manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
+  tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
@@ -34,6 +38,8 @@ fn main() -> anyhow::Result<ExitCode> {
         "test" => test::run(rest),
         "lint" => test::lint(),
         "crds" => generated::crds(rest.iter().any(|argument| argument == "--check")),
+        "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),
+        "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
         "kill" => bench::kill(rest),
         "help" | "--help" | "-h" => {
