@@ -22,7 +22,7 @@ const MANIFESTS: [Manifest; 2] = [
     Manifest {
         file: "deploy/penstock.yaml",
         about: "The operator for all namespaces, with the definition of Pipelines.",
-        // Without it `kubectl delete -f` would leave the definition; here it is the user who names what goes.
+        // The annotation is a word to Helm.
         values: &["crds.keep=false"],
     },
     Manifest {
