@@ -4,9 +4,11 @@ mod bench;
 mod demo;
 mod generated;
 mod image;
+mod manifests;
 mod paths;
 mod process;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -20,6 +22,8 @@ cargo xtask COMMAND
   lint                 formatting, clippy, licences (cargo-deny), generated files
   crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
   image [-- ARGS]      an OCI image of the binaries as an archive; --name NAME:TAG, --output FILE
+  manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
+  tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
@@ -37,6 +41,8 @@ fn main() -> anyhow::Result<ExitCode> {
         "lint" => test::lint(),
         "crds" => generated::crds(rest.iter().any(|argument| argument == "--check")),
         "image" => image::image(rest),
+        "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),
+        "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
         "kill" => bench::kill(rest),
         "help" | "--help" | "-h" => {

@@ -55,7 +55,7 @@ impl PipelineFixture {
     }
 
     pub(crate) fn validated(&self) -> ValidatedPipeline {
-        validate(&self.object()).unwrap()
+        validate(&self.object(), &Settings::new("image")).unwrap()
     }
 
     /// What is built beside what there is.

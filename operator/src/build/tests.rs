@@ -220,7 +220,7 @@ fn a_label_holds_the_longest_names() {
     let name = "p".repeat(60);
     let mut object = PipelineFixture::ecommerce().object();
     object.metadata.name = Some(name.clone());
-    let validated = crate::validate::validate(&object).unwrap();
+    let validated = crate::validate::validate(&object, &settings()).unwrap();
     let settings = settings();
     let observed = observed(Children::new());
     let desired =
