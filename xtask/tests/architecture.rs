@@ -82,8 +82,10 @@ fn no_stage_links_kubernetes_or_another_stage() {
 #[test]
 fn the_operators_side_links_no_stage() {
     let workspace = Workspace::read();
-    for name in
-        workspace.dependencies.keys().filter(|name| ["penstock-operator", "penstock-api", "penstock-provision"].contains(&name.as_str()))
+    for name in workspace
+        .dependencies
+        .keys()
+        .filter(|name| ["penstock-operator", "penstock-api", "penstock-provision"].contains(&name.as_str()))
     {
         let stages: Vec<_> = STAGES
             .iter()
@@ -98,7 +100,8 @@ fn the_operators_side_links_no_stage() {
 fn only_the_operator_links_kubernetes() {
     let workspace = Workspace::read();
     for (name, dependencies) in workspace.dependencies.iter().filter(|(name, _)| *name != "penstock-operator") {
-        let kubernetes: Vec<_> = ["kube", "k8s-openapi"].into_iter().filter(|one| dependencies.contains(*one)).collect();
+        let kubernetes: Vec<_> =
+            ["kube", "k8s-openapi"].into_iter().filter(|one| dependencies.contains(*one)).collect();
         assert!(kubernetes.is_empty(), "{name} must not depend on {kubernetes:?}: the demo's build stays free of it");
     }
 }
