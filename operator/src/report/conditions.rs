@@ -331,7 +331,11 @@ fn stages(known: &Known) -> Concern {
 fn progress(known: &Known) -> Concern {
     let resting = known.stages.iter().filter(|stage| stage.state == StageState::Resting).count();
     let all = known.stages.len();
-    let Some(stage) = known.stages.iter().find(|stage| is_on_the_way(&stage.state)) else {
+    let moves = |stage: &&StageView| match known.suspend {
+        Some(_) => stage.state != StageState::Resting,
+        None => is_on_the_way(&stage.state),
+    };
+    let Some(stage) = known.stages.iter().find(moves) else {
         return match (known.suspend, resting) {
             (Some(_), _) => {
                 concern(STAGES, Weight::Rests, "Suspended", "the Pipeline rests as `spec.suspend` asks".to_owned())
