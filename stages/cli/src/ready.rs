@@ -45,7 +45,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// One question. An error says what is waited for.
 fn ask(address: &str) -> anyhow::Result<()> {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let mut found = address.to_socket_addrs().with_context(|| format!("{address} is no host and port that is known"))?;
+    let mut found =
+        address.to_socket_addrs().with_context(|| format!("{address} is no host and port that is known"))?;
     let found = found.next().with_context(|| format!("{host} has no address"))?;
     let mut stream = TcpStream::connect_timeout(&found, ATTEMPT).with_context(|| format!("{found} does not answer"))?;
     stream.set_read_timeout(Some(ATTEMPT))?;
