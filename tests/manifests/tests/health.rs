@@ -9,7 +9,10 @@ use serde_json::Value;
 const FOLDER: &str = "examples/argocd";
 
 fn lua() -> Lua {
-    Lua::new_with(StdLib::TABLE | StdLib::PACKAGE, LuaOptions::default()).unwrap()
+    let lua = Lua::new_with(StdLib::TABLE | StdLib::PACKAGE, LuaOptions::default()).unwrap();
+    // Lua's own base library brings it, Argo CD's interpreter does not.
+    lua.globals().set("coroutine", mlua::Nil).unwrap();
+    lua
 }
 
 /// As Argo CD hands an object over: maps and lists as tables, numbers as floats.
