@@ -51,7 +51,8 @@ fn ask(address: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&found, ATTEMPT).with_context(|| format!("{found} does not answer"))?;
     stream.set_read_timeout(Some(ATTEMPT))?;
     stream.set_write_timeout(Some(ATTEMPT))?;
-    write!(stream, "GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    // In one piece: a server that answers after the first would leave the rest unread, and the answer might get lost.
+    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes())?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).context("the answer does not end")?;
     judge(&String::from_utf8_lossy(&answer))
@@ -80,8 +81,12 @@ mod tests {
         std::thread::spawn(move || {
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut asked = [0; 512];
-                let _ = stream.read(&mut asked).unwrap();
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    asked.extend(byte);
+                }
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });
