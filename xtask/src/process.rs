@@ -19,12 +19,27 @@ where
 }
 
 /// Cargo, as this build uses it.
+///
+/// `cargo run` tells xtask its own package in the environment. Build scripts that look at these variables (ring's does)
+/// would run again whenever cargo is called now by xtask, now by hand or from another clone, and most packages
+/// would be compiled again after them.
 pub(crate) fn cargo<I, S>(arguments: I) -> Command
 where
     I: IntoIterator<Item = S>,
     S: AsRef<OsStr>,
 {
-    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments)
+    let mut command = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), arguments);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_a_package(&name.to_string_lossy())) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Whether cargo sets the variable for the package that it runs.
+fn is_of_a_package(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_")
+        || name.starts_with("CARGO_MANIFEST_")
+        || ["CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"].contains(&name)
 }
 
 /// Runs the command to its end.
@@ -53,4 +68,21 @@ fn shown(command: &Command) -> String {
         .map(|part| part.to_string_lossy())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_not_told_of_the_package_that_calls_it() {
+        // Cargo sets these for tests, too.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some() && std::env::var_os("CARGO_PKG_NAME").is_some());
+        let cargo = cargo(["build"]);
+        let removed: Vec<_> = cargo.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        for name in ["CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR"] {
+            assert!(removed.contains(&OsStr::new(name)), "{name}");
+        }
+        assert!(!removed.contains(&OsStr::new("CARGO_TARGET_DIR")));
+    }
 }
