@@ -154,6 +154,9 @@ async fn a_stream_that_only_throttles_is_429_and_one_that_only_fails_is_503() {
     assert_eq!(answer.problem(), (429, "stream_throttled".to_owned()));
     assert_eq!(answer.headers["retry-after"], "1");
     assert!(stream.calls() > 1);
+    stage.end().await;
+    // Another stage: the first one still waits for the shard that throttled, which may take longer than a request.
+    let stage = Served::start(self::stage(), &stream.endpoint_url()).await;
     stream.fail(|_| Fault::Call("InternalFailure"));
     let answer = stage.post(&[NDJSON, ("prefer", "wait=1")], &rows).await;
     assert_eq!(answer.problem(), (503, "stream_unavailable".to_owned()));
