@@ -19,6 +19,7 @@ cargo xtask COMMAND
   lint                 formatting, clippy, licences (cargo-deny), generated files
   crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
+  plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, a thousand Pipelines
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -36,6 +37,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "crds" => generated::crds(rest.iter().any(|argument| argument == "--check")),
         "bench" => bench::bench(rest),
         "kill" => bench::kill(rest),
+        "plane" => test::plane(rest),
         "help" | "--help" | "-h" => {
             print_usage();
             Ok(ExitCode::SUCCESS)

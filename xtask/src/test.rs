@@ -11,6 +11,13 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What `cargo test` does in a short form, in full. ARGS go to the test program, such as the name of a test.
+pub(crate) fn plane(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let mut tests = cargo(["test", "--release", "--locked", "--workspace", "--test", "plane", "--"]);
+    process::run(tests.args(arguments).env("PENSTOCK_FULL", "1"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(crate) fn lint() -> anyhow::Result<ExitCode> {
     process::run(&mut cargo(["fmt", "--all", "--check"]))?;
     generated::crds(true)?;

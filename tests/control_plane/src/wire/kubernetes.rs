@@ -1,0 +1,69 @@
+//! The wire around a client of Kubernetes.
+
+use std::io;
+
+use http::{Method, Request, Response, header};
+use kube::Client;
+use kube::client::Body;
+use serde_json::json;
+use tower::BoxError;
+
+use super::{Answer, Call, Fault, Target, Wire};
+
+impl Wire {
+    /// A client whose calls go over this wire.
+    #[must_use]
+    pub fn client(&self, client: Client) -> Client {
+        let namespace = client.default_namespace().to_owned();
+        let wire = self.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (wire, client) = (wire.clone(), client.clone());
+            async move { wire.carry(&client, request).await }
+        });
+        Client::new(service, namespace)
+    }
+
+    async fn carry(&self, client: &Client, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let (fault, entry) = self.admit(call(&request), request.method() != Method::GET);
+        match fault {
+            Fault::Withhold => match self.strike().await {},
+            Fault::Reset => return Err(reset()),
+            Fault::Answer(answer) => return Ok(refusal(&answer)?),
+            Fault::None | Fault::Lose | Fault::ResetAfter => {}
+        }
+        let response = client.send(request).await?;
+        self.answered(entry, response.status().as_u16());
+        match fault {
+            Fault::Lose => match self.strike().await {},
+            Fault::ResetAfter => Err(reset()),
+            _ => Ok(response),
+        }
+    }
+}
+
+fn call(request: &Request<Body>) -> Call {
+    let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+    Call {
+        target: Target::Kubernetes,
+        verb: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+        watch,
+        write: None,
+    }
+}
+
+fn reset() -> BoxError {
+    io::Error::from(io::ErrorKind::ConnectionReset).into()
+}
+
+fn refusal(answer: &Answer) -> Result<Response<Body>, http::Error> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": format!("{}: said by the test", answer.reason), "reason": answer.reason, "code": answer.status,
+    });
+    let mut response = Response::builder().status(answer.status).header(header::CONTENT_TYPE, "application/json");
+    if let Some(seconds) = answer.retry_after {
+        response = response.header(header::RETRY_AFTER, seconds);
+    }
+    response.body(Body::from(status.to_string().into_bytes()))
+}
