@@ -69,15 +69,15 @@ impl ChildCache {
             }
             Event::Apply(live) => {
                 state.watches.entry(watch).or_default().trouble = None;
-                state.put(kind, live).into_iter().collect()
+                state.put_newer(kind, live).into_iter().collect()
             }
             Event::Delete(live) => state.remove(kind, &live).into_iter().collect(),
         }
     }
 
-    /// Takes in what the API server answered to an apply: the watch brings it only later.
+    /// Takes in what the API server answered to an apply: the watch brings it only later, or has brought what came after it.
     pub fn answered(&self, kind: Kind, live: Live) {
-        let _ = self.0.write().put(kind, live);
+        let _ = self.0.write().put_newer(kind, live);
     }
 
     /// A watch fails.
@@ -111,6 +111,15 @@ impl ChildCache {
 }
 
 impl State {
+    /// Puts a child in, unless a later version of it is there. A list is believed in any case.
+    fn put_newer(&mut self, kind: Kind, live: Live) -> Option<PipelineName> {
+        let there = self.children.get(&owner(&live)?).and_then(|there| there.get(&(kind, live.name().to_owned())));
+        if there.is_some_and(|there| is_older(&live, there)) {
+            return None;
+        }
+        self.put(kind, live)
+    }
+
     fn put(&mut self, kind: Kind, live: Live) -> Option<PipelineName> {
         let pipeline = owner(&live)?;
         self.children.entry(pipeline.clone()).or_default().insert((kind, live.name().to_owned()), Arc::new(live));
@@ -157,6 +166,12 @@ impl State {
         }
         touched.into_iter().collect()
     }
+}
+
+/// Whether it is a former version of the same object. Versions are numbers that grow, as Kubernetes promises since 1.35.
+fn is_older(live: &Live, there: &Live) -> bool {
+    let version = |live: &Live| live.metadata.resource_version.as_ref()?.parse::<u128>().ok();
+    live.uid() == there.uid() && version(live).zip(version(there)).is_some_and(|(live, there)| live < there)
 }
 
 fn owner(live: &Live) -> Option<PipelineName> {
@@ -239,5 +254,30 @@ mod tests {
         let cache = listed(vec![live("a", "a-1", "1")]);
         let _ = cache.take(Kind::Service, "", Event::Init);
         assert_eq!(names(&cache, "a"), ["a-1"]);
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_does_not_hide_what_the_watch_has_brought_since() {
+        let cache = listed(vec![versioned("9")]);
+        let version = || {
+            let children = cache.of("shop", "a");
+            children[&(Kind::Service, "a-1".to_owned())].metadata.resource_version.clone().unwrap()
+        };
+        let touched = cache.take(Kind::Service, "", Event::Apply(versioned("11")));
+        assert_eq!((touched.len(), version().as_str()), (1, "11"));
+        cache.answered(Kind::Service, versioned("10"));
+        assert_eq!(version(), "11");
+        assert!(cache.take(Kind::Service, "", Event::Apply(versioned("10"))).is_empty(), "it is no news");
+        let _ = cache.take(Kind::Service, "", Event::Init);
+        let _ = cache.take(Kind::Service, "", Event::InitApply(versioned("8")));
+        let _ = cache.take(Kind::Service, "", Event::InitDone);
+        assert_eq!(version(), "8", "a list says what there is");
+    }
+
+    /// The same object at another version.
+    fn versioned(version: &str) -> Live {
+        let mut live = live("a", "a-1", "1");
+        live.metadata.resource_version = Some(version.to_owned());
+        live
     }
 }
