@@ -38,7 +38,7 @@ fn missing(deployment: &Deployment) -> Option<(String, serde_json::Value)> {
             .all(|said| said.unwrap_or(0) == pods);
     let status = json!({ "status": {
         "observedGeneration": generation, "replicas": pods, "updatedReplicas": pods,
-        "readyReplicas": pods, "availableReplicas": pods,
+        "readyReplicas": pods, "availableReplicas": pods, "terminatingReplicas": 0,
     } });
     (!is_said).then(|| deployment.metadata.name.clone().map(|name| (name, status))).flatten()
 }

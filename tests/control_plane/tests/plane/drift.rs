@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use penstock_control_plane::{Manifest, Wire, World, eventually, shared, steady};
 use serde_json::{Value, json};
@@ -34,17 +34,18 @@ async fn our_fields_are_repaired_and_a_deleted_child_is_made_again() {
     let configurations: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
     let services: Api<Service> = Api::namespaced(world.client.clone(), &world.namespace);
     let before = deployments.get("ecommerce-raw").await.unwrap();
-    let configuration = configurations.get("ecommerce-raw").await.unwrap();
+    // Its name ends with the hash of its content.
+    let all = configurations.list(&ListParams::default()).await.unwrap().items;
+    let configuration = all.into_iter().find(|one| one.name_any().starts_with("ecommerce-raw-")).unwrap();
+    let its_name = configuration.name_any();
 
     let image =
         json!([{ "name": before.spec.clone().unwrap().template.spec.unwrap().containers[0].name, "image": "evil" }]);
     let (parameters, patch) =
         edit(json!({ "spec": { "replicas": 7, "template": { "spec": { "containers": image } } } }));
     deployments.patch("ecommerce-raw", &parameters, &patch).await.unwrap();
-    let (parameters, patch) = edit(
-        json!({ "data": configuration.data.clone().unwrap().into_keys().map(|key| (key, Value::from("x"))).collect::<serde_json::Map<_, _>>() }),
-    );
-    configurations.patch("ecommerce-raw", &parameters, &patch).await.unwrap();
+    // It cannot be changed, but be deleted.
+    configurations.delete(&its_name, &DeleteParams::default()).await.unwrap();
     services.delete("ecommerce-orders", &DeleteParams::default()).await.unwrap();
 
     eventually("everything is repaired", async || {
@@ -52,7 +53,7 @@ async fn our_fields_are_repaired_and_a_deleted_child_is_made_again() {
         let wanted = before.spec.clone().unwrap_or_default();
         ensure!(deployment.replicas == wanted.replicas, "{:?} pods", deployment.replicas);
         ensure!(deployment.template.spec == wanted.template.spec, "{:?}", deployment.template.spec);
-        ensure!(configurations.get("ecommerce-raw").await?.data == configuration.data, "the configuration differs");
+        ensure!(configurations.get(&its_name).await?.data == configuration.data, "the configuration differs");
         services.get("ecommerce-orders").await?;
         Ok(())
     })

@@ -22,13 +22,14 @@ async fn a_pipeline_gets_its_children_its_stream_and_its_tables_and_says_so() {
     let pipeline = world.ready("ecommerce").await.unwrap();
 
     let children = children(&world.client, &world.namespace).await.unwrap();
-    let there: Vec<_> = children.keys().map(String::as_str).collect();
-    let mut expected = vec!["Service/ecommerce-orders".to_owned()];
+    // The name of a ConfigMap goes on with the hash of its content.
+    let stage = |name: &str| name.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");
+    let there: BTreeSet<_> = children.keys().map(|name| stage(name)).collect();
+    let mut expected = BTreeSet::from(["Service/ecommerce-orders".to_owned()]);
     for kind in ["ServiceAccount", "ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Deployment"] {
         expected.extend(["orders", "raw", "tables"].map(|stage| format!("{kind}/ecommerce-{stage}")));
     }
-    expected.sort();
-    assert_eq!(there, expected);
+    assert_eq!((children.len(), there), (expected.len(), expected));
     for (name, child) in &children {
         let owners = child.owner_references();
         assert!(
@@ -119,16 +120,12 @@ async fn an_edit_of_one_sink_rolls_that_sink_alone() {
     world.apply(&manifest.with("/spec/sinks/0/s3/rotate/age", "7m").unwrap()).await.unwrap();
     world.ready("ecommerce").await.unwrap();
     let after = children(&world.client, &world.namespace).await.unwrap();
-    let changed: Vec<_> =
-        after.iter().filter(|(name, child)| before[*name].metadata.generation != child.metadata.generation).collect();
-    let names: Vec<_> = changed.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["Deployment/ecommerce-raw"]);
-    let touched: Vec<_> = after
-        .iter()
-        .filter(|(name, child)| before[*name].resource_version() != child.resource_version())
-        .map(|(name, _)| name.as_str())
-        .collect();
-    assert!(touched.iter().all(|name| name.ends_with("ecommerce-raw")), "{touched:?}");
+    let untouched = |name: &str| {
+        before.get(name).map(|child| child.resource_version()) == after.get(name).map(|child| child.resource_version())
+    };
+    let touched: Vec<_> = before.keys().filter(|name| !untouched(name)).map(|name| name.as_str()).collect();
+    assert!(touched.contains(&"Deployment/ecommerce-raw"));
+    assert!(touched.iter().all(|name| name.contains("/ecommerce-raw")), "{touched:?}");
 }
 
 #[tokio::test]
