@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
 use kube::{Client, ResourceExt as _};
@@ -35,13 +35,24 @@ pub async fn children(client: &Client, namespace: &str) -> anyhow::Result<BTreeM
 /// When they cannot be listed.
 pub async fn masked(client: &Client, namespace: &str, uid: &str) -> anyhow::Result<BTreeMap<String, Value>> {
     let children = children(client, namespace).await?;
-    children.into_iter().map(|(name, child)| Ok((name, mask(&child, namespace, uid)?))).collect()
+    let configurations = children.keys().filter(|name| name.starts_with("ConfigMap/"));
+    let hashes: Vec<_> = configurations.filter_map(|name| name.rsplit('-').next()).collect();
+    let mask = |text: String| {
+        let text = text.replace(uid, "UID").replace(namespace, "NAMESPACE");
+        hashes.iter().fold(text, |text, hash| text.replace(hash, "HASH"))
+    };
+    let mut masked = BTreeMap::new();
+    for (name, child) in &children {
+        let value = serde_json::from_str(&mask(serde_json::to_string(child)?))?;
+        let twice = masked.insert(mask(name.clone()), without_chance(value));
+        ensure!(twice.is_none(), "{name} is there in two versions");
+    }
+    Ok(masked)
 }
 
-fn mask(child: &DynamicObject, namespace: &str, uid: &str) -> anyhow::Result<Value> {
-    let text = serde_json::to_string(child)?.replace(uid, "UID").replace(namespace, "NAMESPACE");
-    let mut value: Value = serde_json::from_str(&text)?;
-    if let Some(metadata) = value["metadata"].as_object_mut() {
+/// Without what the API server gives as it comes, and what was derived from the namespace's name.
+fn without_chance(mut value: Value) -> Value {
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         for field in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"] {
             metadata.remove(field);
         }
@@ -51,13 +62,11 @@ fn mask(child: &DynamicObject, namespace: &str, uid: &str) -> anyhow::Result<Val
     }
     for annotations in ["/metadata/annotations", "/spec/template/metadata/annotations"] {
         let Some(annotations) = value.pointer_mut(annotations).and_then(Value::as_object_mut) else { continue };
-        // Hashes hold the namespace's name and the UID.
         annotations.iter_mut().filter(|(name, _)| name.ends_with("-hash")).for_each(|(_, hash)| *hash = "HASH".into());
     }
-    if let Some(spec) = value["spec"].as_object_mut() {
-        // Given to Services as they come.
+    if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
         spec.remove("clusterIP");
         spec.remove("clusterIPs");
     }
-    Ok(value)
+    value
 }

@@ -55,8 +55,14 @@ impl Wire {
             Fault::Answer(answer) => return refusal(&answer),
             Fault::None | Fault::Lose | Fault::ResetAfter => {}
         }
-        let response = connector.call(request).await?;
-        self.answered(entry, response.status().as_u16());
+        // What is on its way arrives, even if nobody waits for the answer any more.
+        let (wire, call) = (self.clone(), connector.call(request));
+        let sent = tokio::spawn(async move {
+            let response = call.await?;
+            wire.answered(entry, response.status().as_u16());
+            Ok::<_, ConnectorError>(response)
+        });
+        let response = sent.await.map_err(|error| ConnectorError::user(error.into()))??;
         match fault {
             Fault::Lose => match self.strike().await {},
             Fault::ResetAfter => Err(reset()),

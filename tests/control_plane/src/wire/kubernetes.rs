@@ -31,8 +31,14 @@ impl Wire {
             Fault::Answer(answer) => return Ok(refusal(&answer)?),
             Fault::None | Fault::Lose | Fault::ResetAfter => {}
         }
-        let response = client.send(request).await?;
-        self.answered(entry, response.status().as_u16());
+        // What is on its way arrives, even if nobody waits for the answer any more.
+        let (wire, client) = (self.clone(), client.clone());
+        let sent = tokio::spawn(async move {
+            let response = client.send(request).await?;
+            wire.answered(entry, response.status().as_u16());
+            Ok::<_, BoxError>(response)
+        });
+        let response = sent.await??;
         match fault {
             Fault::Lose => match self.strike().await {},
             Fault::ResetAfter => Err(reset()),
