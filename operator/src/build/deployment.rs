@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::config_map::Content;
 use super::{Part, Surroundings, pod, replicas};
-use crate::names::{DRAINED, IMAGE_ANNOTATION, RESTS_ANNOTATION};
-use crate::observe::{Kind, Live};
+use crate::names::{DRAINED, RESTS_ANNOTATION};
+use crate::observe::Kind;
 
 /// Kubernetes' own default, written down since a removed stage waits for it.
 const PROGRESS_DEADLINE_SECONDS: i32 = 600;
@@ -17,7 +17,7 @@ pub(super) fn build(part: Part<'_>, config: &Content, around: Surroundings<'_>) 
     let live = around.observed.children.get(&(Kind::Deployment, part.name())).map(AsRef::as_ref);
     let rests = replicas::rests(part.pipeline, part.stage, around.drained);
     let mut metadata = part.metadata(part.name());
-    metadata.annotations = annotations(part, config, live, around, rests);
+    metadata.annotations = rests.then(|| BTreeMap::from([(RESTS_ANNOTATION.to_owned(), why(part, around).to_owned())]));
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {
@@ -38,23 +38,6 @@ pub(super) fn build(part: Part<'_>, config: &Content, around: Surroundings<'_>) 
         }),
         status: None,
     }
-}
-
-fn annotations(
-    part: Part<'_>,
-    config: &Content,
-    live: Option<&Live>,
-    around: Surroundings<'_>,
-    rests: bool,
-) -> Option<BTreeMap<String, String>> {
-    let mut annotations = BTreeMap::new();
-    if part.stage.template.image.is_none() {
-        annotations.insert(IMAGE_ANNOTATION.to_owned(), pod::image(part, config, live, around));
-    }
-    if rests {
-        annotations.insert(RESTS_ANNOTATION.to_owned(), why(part, around).to_owned());
-    }
-    (!annotations.is_empty()).then_some(annotations)
 }
 
 fn why(part: Part<'_>, around: Surroundings<'_>) -> &'static str {

@@ -16,7 +16,7 @@ use penstock_api::spec;
 
 use super::config_map::{self, Content};
 use super::{Part, Surroundings, hash, service_account};
-use crate::names::{ADMIN_PORT, CONFIG_ANNOTATION, HTTP_PORT, IMAGE_ANNOTATION, SECRETS_ANNOTATION};
+use crate::names::{ADMIN_PORT, CONFIG_ANNOTATION, HTTP_PORT, SECRETS_ANNOTATION};
 use crate::observe::Live;
 use crate::validate::ValidatedStage;
 
@@ -62,13 +62,13 @@ pub(super) fn template(
     }
 }
 
-/// The Pipeline's image; else the one that was chosen for the stage before, as long as it does the same; else the operator's.
-pub(super) fn image(part: Part<'_>, config: &Content, live: Option<&Live>, around: Surroundings<'_>) -> String {
+/// The Pipeline's image; else the one that the stage runs already, as long as it does the same; else the operator's.
+fn image(part: Part<'_>, config: &Content, live: Option<&Live>, around: Surroundings<'_>) -> String {
     let running = || {
         let template = live?.value()["spec"]["template"].take();
         let same = template["metadata"]["annotations"][CONFIG_ANNOTATION] == config.hash.as_str();
-        // Not the one in the pods: somebody may have put that there.
-        let image = live?.annotation(IMAGE_ANNOTATION)?.to_owned();
+        let containers = template["spec"]["containers"].as_array()?;
+        let image = containers.iter().find(|container| container["name"] == CONTAINER)?["image"].as_str()?.to_owned();
         (same && !around.settings.roll_on_upgrade).then_some(image)
     };
     let told = part.stage.template.image.clone();

@@ -103,21 +103,6 @@ fn the_image_of_the_template_always_wins() {
 }
 
 #[test]
-fn an_image_that_somebody_put_into_the_pods_or_that_the_pipeline_named_before_is_not_kept() {
-    let fixture = PipelineFixture::ecommerce();
-    let image = |live: Children| {
-        let desired = fixture.built(&settings(), &observed(live));
-        template(&desired, "ecommerce-raw")["spec"]["containers"][0]["image"].clone()
-    };
-    let changed = with(rolled_out(&fixture.fresh()), Kind::Deployment, "ecommerce-raw", |value| {
-        value["spec"]["template"]["spec"]["containers"][0]["image"] = json!("theirs:9");
-    });
-    assert_eq!(image(changed), "penstock:1");
-    let named = fixture.clone().spec("/sinks/0/template", json!({ "image": "mine:3" })).fresh();
-    assert_eq!(image(rolled_out(&named)), "penstock:1");
-}
-
-#[test]
 fn replicas_are_sent_only_while_nobody_else_scales_the_stage() {
     let fixture = PipelineFixture::ecommerce();
     let before = fixture.fresh();
