@@ -84,12 +84,7 @@ pub fn step(child: &Child, live: Option<&Live>, identity: &Identity, resources_r
 
 fn is_as_built(child: &Child, live: &Live) -> bool {
     let built = child.object["metadata"]["annotations"][APPLIED_ANNOTATION].as_str();
-    let mut wanted = child.object.clone();
-    // The items of a list do not say what they are: the list does.
-    if let Some(wanted) = wanted.as_object_mut() {
-        wanted.retain(|field, _| !["apiVersion", "kind"].contains(&field.as_str()));
-    }
-    built == live.annotation(APPLIED_ANNOTATION) && diff::holds(&live.value(), &wanted)
+    built == live.annotation(APPLIED_ANNOTATION) && diff::holds(&live.value(), &child.object)
 }
 
 fn rests(deployment: &Value) -> bool {
