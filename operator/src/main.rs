@@ -28,6 +28,9 @@ struct Args {
     /// The name of this cluster, for the tags of what is created in AWS. Needed where several clusters share an account.
     #[arg(long, env = "PENSTOCK_CLUSTER")]
     cluster: Option<String>,
+    /// Where AWS is for Pipelines without `spec.aws.endpointURL`: only for emulators, such as `penstock local-aws`.
+    #[arg(long, env = "PENSTOCK_AWS_ENDPOINT_URL")]
+    aws_endpoint_url: Option<String>,
     /// The namespaces to watch. Default: all.
     #[arg(long, env = "PENSTOCK_NAMESPACES", value_delimiter = ',')]
     namespace: Vec<String>,
@@ -93,6 +96,7 @@ fn settings(args: Args, client: &Client) -> anyhow::Result<Settings> {
         roll_on_upgrade: args.roll_on_upgrade,
         stage_env: args.stage_env,
         cluster: args.cluster,
+        aws_endpoint_url: args.aws_endpoint_url,
         namespaces: args.namespace,
         concurrency: args.concurrency,
         recheck: Duration::from_secs(args.recheck_seconds),

@@ -62,7 +62,7 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     // Observe the children: from the caches.
     let children = observe::children(pipeline, context)?;
     // Validate: pure.
-    let validated = validate(pipeline)?;
+    let validated = validate(pipeline, &context.settings)?;
     // Observe the Secrets: I/O.
     let secrets = observe::secrets(&validated, context).await?;
     // Apply the finalizer, before there is anything that needs it: I/O.
@@ -141,7 +141,7 @@ async fn cleanup(pipeline: &Pipeline, context: &Context) -> Round {
 async fn clean(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     // Observe: from the caches. Validate: pure.
     let children = observe::children(pipeline, context)?;
-    let validated = validate(pipeline)?;
+    let validated = validate(pipeline, &context.settings)?;
     if validated.needs_cleanup() {
         // Make sure that it is still to go, since nothing brings a table back: I/O.
         apply::unchanged(pipeline, context).await?;
@@ -222,6 +222,7 @@ impl From<Halt> for Round {
                 tell(error);
                 Failure::from(error)
             }
+            Halt::Observe(error @ ObserveError::NotListed { because: None, .. }) => of_observation(error),
             Halt::Observe(error) => {
                 metrics::failure("not_observed");
                 tracing::warn!(error = error as &dyn std::error::Error, "the Pipeline cannot be observed");

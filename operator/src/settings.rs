@@ -14,6 +14,8 @@ pub struct Settings {
     pub stage_env: Vec<(String, String)>,
     /// The name of the cluster, written into the tags of what is created in AWS.
     pub cluster: Option<String>,
+    /// Where AWS is for Pipelines that name no endpoint of their own: an emulator.
+    pub aws_endpoint_url: Option<String>,
     /// The namespaces that are watched; all of them when empty.
     pub namespaces: Vec<String>,
     /// How many Pipelines are worked on at one time.
@@ -35,6 +37,7 @@ impl Settings {
             roll_on_upgrade: false,
             stage_env: Vec::new(),
             cluster: None,
+            aws_endpoint_url: None,
             namespaces: Vec::new(),
             concurrency: 16,
             recheck: Duration::from_secs(30 * 60),

@@ -5,6 +5,7 @@ use penstock_api::plan::{AwsTarget, PlanError, Resources, StageConfig, StageKind
 use penstock_api::spec::{self, DeletionPolicy, Metadata, PipelineSpec, StageTemplate, Suspend};
 
 use crate::pipeline::{Identity, Pipeline};
+use crate::settings::Settings;
 
 /// A Pipeline that makes sense.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,9 +110,10 @@ impl ValidatedPipeline {
 ///
 /// # Errors
 /// When the Pipeline makes no sense.
-pub fn validate(pipeline: &Pipeline) -> Result<ValidatedPipeline, ValidationError> {
+pub fn validate(pipeline: &Pipeline, settings: &Settings) -> Result<ValidatedPipeline, ValidationError> {
     let identity = pipeline.identity();
-    let spec: PipelineSpec = serde_json::from_str(&pipeline.spec).map_err(ValidationError::Shape)?;
+    let mut spec: PipelineSpec = serde_json::from_str(&pipeline.spec).map_err(ValidationError::Shape)?;
+    spec.aws.endpoint_url = spec.aws.endpoint_url.or_else(|| settings.aws_endpoint_url.clone());
     let whole = spec::Pipeline {
         api_version: format!("{}/{}", spec::GROUP, spec::VERSION),
         kind: spec::KIND.to_owned(),
@@ -168,9 +170,13 @@ mod tests {
     use super::*;
     use crate::build::fixtures::PipelineFixture;
 
+    fn settings() -> Settings {
+        Settings::new("image")
+    }
+
     #[test]
     fn the_example_makes_sense() {
-        let validated = validate(&PipelineFixture::ecommerce().object()).unwrap();
+        let validated = validate(&PipelineFixture::ecommerce().object(), &settings()).unwrap();
         let names: Vec<_> = validated.stages.iter().map(|stage| (stage.name.as_str(), stage.role)).collect();
         assert_eq!(names, [("orders", Role::Source), ("raw", Role::Sink), ("tables", Role::Sink)]);
         assert_eq!(validated.secrets(), ["ecommerce-keys"]);
@@ -178,18 +184,29 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_endpoint_is_for_pipelines_that_name_none() {
+        let settings = Settings { aws_endpoint_url: Some("http://local-aws:4566".to_owned()), ..settings() };
+        let of = |fixture: PipelineFixture| validate(&fixture.object(), &settings).unwrap();
+        let named = PipelineFixture::ecommerce().spec("/aws/endpointURL", "http://own:1");
+        assert_eq!(of(named).aws.endpoint_url.as_deref(), Some("http://own:1"));
+        let unnamed = of(PipelineFixture::ecommerce());
+        assert_eq!(unnamed.aws.endpoint_url.as_deref(), Some("http://local-aws:4566"));
+        assert!(unnamed.stages.iter().all(|stage| stage.config.aws == unnamed.aws), "stages are told, too");
+    }
+
+    #[test]
     fn what_is_to_go_with_the_pipeline_needs_cleanup() {
         let going = PipelineFixture::ecommerce().spec("/buffers/0/kinesis/deletionPolicy", "Delete");
-        assert!(validate(&going.object()).unwrap().needs_cleanup());
+        assert!(validate(&going.object(), &settings()).unwrap().needs_cleanup());
     }
 
     #[test]
     fn a_spec_that_makes_no_sense_is_told_with_the_cure() {
         let mut object = PipelineFixture::ecommerce().object();
         object.spec = r#"{"sources":7}"#.into();
-        assert!(validate(&object).unwrap_err().to_string().contains("penstock validate"));
+        assert!(validate(&object, &settings()).unwrap_err().to_string().contains("penstock validate"));
         let affinity = PipelineFixture::ecommerce()
             .spec("/sinks/0/template", serde_json::json!({ "affinity": { "nodeAffinity": 7 } }));
-        assert!(validate(&affinity.object()).unwrap_err().to_string().contains("template.affinity"));
+        assert!(validate(&affinity.object(), &settings()).unwrap_err().to_string().contains("template.affinity"));
     }
 }

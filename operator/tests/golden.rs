@@ -28,10 +28,10 @@ fn children(file: &Path) -> String {
     manifest["metadata"]["uid"] = json!("00000000-0000-0000-0000-000000000000");
     manifest["metadata"]["generation"] = json!(1);
     let pipeline: Pipeline = serde_json::from_value(manifest).unwrap();
-    let validated = validate(&pipeline).unwrap();
+    let settings = Settings::new("penstock:golden");
+    let validated = validate(&pipeline, &settings).unwrap();
     let secrets = validated.secrets().into_iter().map(|name| (name.to_owned(), Some("version".to_owned())));
     let observed = Observed { children: BTreeMap::new(), secrets: secrets.collect() };
-    let settings = Settings::new("penstock:golden");
     let desired =
         build(&validated, Surroundings { settings: &settings, observed: &observed, drained: &Drained::new() });
     desired.children.iter().map(|child| format!("---\n{}", serde_yaml::to_string(&child.object).unwrap())).collect()

@@ -3,9 +3,12 @@
 mod bench;
 mod demo;
 mod generated;
+mod image;
+mod manifests;
 mod paths;
 mod process;
 mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -18,6 +21,9 @@ cargo xtask COMMAND
   test [-- ARGS]       run the tests; ARGS go to `cargo test`
   lint                 formatting, clippy, licences (cargo-deny), generated files
   crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
+  image [-- ARGS]      an OCI image of the binaries as an archive; --name NAME:TAG, --output FILE
+  manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
+  tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, a thousand Pipelines
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
@@ -35,6 +41,9 @@ fn main() -> anyhow::Result<ExitCode> {
         "test" => test::run(rest),
         "lint" => test::lint(),
         "crds" => generated::crds(rest.iter().any(|argument| argument == "--check")),
+        "image" => image::image(rest),
+        "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),
+        "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
         "kill" => bench::kill(rest),
         "plane" => test::plane(rest),

@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::generated;
+use crate::manifests;
 use crate::process::{self, cargo};
 
 /// The tests use the release profile, as the demo does: a new machine compiles its packages once.
@@ -21,6 +22,7 @@ pub(crate) fn plane(arguments: &[String]) -> anyhow::Result<ExitCode> {
 pub(crate) fn lint() -> anyhow::Result<ExitCode> {
     process::run(&mut cargo(["fmt", "--all", "--check"]))?;
     generated::crds(true)?;
+    manifests::manifests(true)?;
     process::run(&mut cargo([
         "clippy",
         "--release",

@@ -121,8 +121,9 @@ async fn everything_is_created_once_and_found_after_that() {
 async fn two_that_create_at_the_same_time_both_succeed() {
     let account = account().await;
     let resources = resources("ecommerce");
-    let one = provision(&resources, &account.clients, &engines());
-    let two = provision(&resources, &account.clients, &engines());
+    let options = engines();
+    let one = provision(&resources, &account.clients, &options);
+    let two = provision(&resources, &account.clients, &options);
     let (one, two) = tokio::join!(one, two);
     assert_eq!((one.unwrap().resources.len(), two.unwrap().resources.len()), (4, 4));
 }

@@ -25,8 +25,8 @@ pub enum Whose {
 /// Tells whose a live object is: by its controller, and where it has lost that, by its labels.
 #[must_use]
 pub fn whose(live: &Live, identity: &Identity) -> Whose {
-    let owners = live.metadata.owner_references.iter().flatten();
-    let Some(controller) = owners.filter(|owner| owner.controller == Some(true)).last() else {
+    let mut owners = live.metadata.owner_references.iter().flatten();
+    let Some(controller) = owners.find(|owner| owner.controller == Some(true)) else {
         let label = |name: &str| live.metadata.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
         let labelled =
             label(MANAGED_BY_LABEL) == Some(MANAGED_BY) && label(PIPELINE_LABEL) == Some(identity.name.as_str());
@@ -83,8 +83,13 @@ pub fn step(child: &Child, live: Option<&Live>, identity: &Identity, resources_r
 }
 
 fn is_as_built(child: &Child, live: &Live) -> bool {
-    let built = child.object["metadata"]["annotations"][APPLIED_ANNOTATION].as_str();
-    built == live.annotation(APPLIED_ANNOTATION) && diff::holds(&live.value(), &child.object)
+    let hash = child.object["metadata"]["annotations"][APPLIED_ANNOTATION].as_str();
+    let mut built = child.object.clone();
+    // A live object has no type: see there.
+    for field in ["apiVersion", "kind"] {
+        built.as_object_mut().map(|object| object.remove(field));
+    }
+    hash == live.annotation(APPLIED_ANNOTATION) && diff::holds(&live.value(), &built)
 }
 
 fn rests(deployment: &Value) -> bool {

@@ -41,6 +41,14 @@ fn what_is_as_built_is_left_alone() {
 }
 
 #[test]
+fn a_watch_and_a_list_bring_the_same_child() {
+    let child = deployment();
+    let of_a_watch: Live = serde_json::from_value(child.object.clone()).unwrap();
+    assert_eq!(step(&child, Some(&of_a_watch), &identity(), true), Step::Nothing);
+    assert_eq!(step(&child, Some(&live(&child)), &identity(), true), Step::Nothing);
+}
+
+#[test]
 fn a_second_build_beside_what_the_first_has_made_changes_nothing() {
     let fixture = PipelineFixture::ecommerce();
     let children = rolled_out(&fixture.fresh());

@@ -1,13 +1,11 @@
 //! The pods of a stage.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::config_map::Content;
 use super::{Part, Surroundings, pod, replicas};
-use crate::names::{DRAINED, RESTS_ANNOTATION};
+use crate::names::{DRAINED, IMAGE_ANNOTATION, RESTS_ANNOTATION};
 use crate::observe::Kind;
 
 /// Kubernetes' own default, written down since a removed stage waits for it.
@@ -16,14 +14,17 @@ const PROGRESS_DEADLINE_SECONDS: i32 = 600;
 pub(super) fn build(part: Part<'_>, config: &Content, around: Surroundings<'_>) -> Deployment {
     let live = around.observed.children.get(&(Kind::Deployment, part.name())).map(AsRef::as_ref);
     let rests = replicas::rests(part.pipeline, part.stage, around.drained);
+    let image = pod::image(part, config, live, around);
+    let rests_because = rests.then(|| (RESTS_ANNOTATION.to_owned(), why(part, around).to_owned()));
     let mut metadata = part.metadata(part.name());
-    metadata.annotations = rests.then(|| BTreeMap::from([(RESTS_ANNOTATION.to_owned(), why(part, around).to_owned())]));
+    metadata.annotations =
+        Some([(IMAGE_ANNOTATION.to_owned(), image.clone())].into_iter().chain(rests_because).collect());
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {
             replicas: replicas::to_apply(rests, part.stage.replicas, live),
             selector: part.selector(),
-            template: pod::template(part, config, live, around),
+            template: pod::template(part, config, image, around),
             // A new pod works before an old one goes: sources keep answering, and leases are handed over.
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".to_owned()),

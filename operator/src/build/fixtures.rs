@@ -55,7 +55,7 @@ impl PipelineFixture {
     }
 
     pub(crate) fn validated(&self) -> ValidatedPipeline {
-        validate(&self.object()).unwrap()
+        validate(&self.object(), &Settings::new("image")).unwrap()
     }
 
     /// What is built beside what there is.
@@ -78,9 +78,10 @@ pub(crate) fn observed(children: Children) -> Observed {
     Observed { children, secrets: BTreeMap::from([("ecommerce-keys".to_owned(), Some("uid/7".to_owned()))]) }
 }
 
-/// The child as the API server has it after it was applied.
+/// The child as the API server has it after it was applied, and as a list brings it: without its type.
 pub(crate) fn live(child: &Child) -> Live {
     let mut value = child.object.clone();
+    value.as_object_mut().unwrap().retain(|field, _| field != "apiVersion" && field != "kind");
     value["metadata"]["uid"] = json!(format!("uid-of-{}-{}", child.kind.as_str(), child.name));
     value["metadata"]["generation"] = json!(1);
     value["metadata"]["resourceVersion"] = json!("1");

@@ -16,7 +16,7 @@ use penstock_api::spec;
 
 use super::config_map::{self, Content};
 use super::{Part, Surroundings, hash, service_account};
-use crate::names::{ADMIN_PORT, CONFIG_ANNOTATION, HTTP_PORT, SECRETS_ANNOTATION};
+use crate::names::{ADMIN_PORT, CONFIG_ANNOTATION, HTTP_PORT, IMAGE_ANNOTATION, SECRETS_ANNOTATION};
 use crate::observe::Live;
 use crate::validate::ValidatedStage;
 
@@ -30,12 +30,7 @@ const UNLISTED_SECONDS: i64 = 10;
 /// How long a sink may take to finish its ranges, write its checkpoints and hand its leases over.
 const HAND_OVER_SECONDS: i64 = 60;
 
-pub(super) fn template(
-    part: Part<'_>,
-    config: &Content,
-    live: Option<&Live>,
-    around: Surroundings<'_>,
-) -> PodTemplateSpec {
+pub(super) fn template(part: Part<'_>, config: &Content, image: String, around: Surroundings<'_>) -> PodTemplateSpec {
     let told = &part.stage.template;
     let mut labels = told.labels.clone().unwrap_or_default();
     labels.extend(part.labels());
@@ -50,7 +45,7 @@ pub(super) fn template(
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace_seconds(part.stage)),
             security_context: Some(pod_security()),
-            containers: vec![container(part, image(part, config, live, around), around)],
+            containers: vec![container(part, image, around)],
             volumes: Some(volumes(part, config)),
             node_selector: told.node_selector.clone(),
             tolerations: told.tolerations.as_ref().map(|all| all.iter().map(toleration).collect()),
@@ -62,17 +57,16 @@ pub(super) fn template(
     }
 }
 
-/// The Pipeline's image; else the one that the stage runs already, as long as it does the same; else the operator's.
-fn image(part: Part<'_>, config: &Content, live: Option<&Live>, around: Surroundings<'_>) -> String {
-    let running = || {
-        let template = live?.value()["spec"]["template"].take();
-        let same = template["metadata"]["annotations"][CONFIG_ANNOTATION] == config.hash.as_str();
-        let containers = template["spec"]["containers"].as_array()?;
-        let image = containers.iter().find(|container| container["name"] == CONTAINER)?["image"].as_str()?.to_owned();
-        (same && !around.settings.roll_on_upgrade).then_some(image)
+/// The Pipeline's image; else the one that the stage was given before, as long as it does the same; else the operator's.
+pub(super) fn image(part: Part<'_>, config: &Content, live: Option<&Live>, around: Surroundings<'_>) -> String {
+    let given_before = || {
+        let live = live?;
+        let same =
+            live.value()["spec"]["template"]["metadata"]["annotations"][CONFIG_ANNOTATION] == config.hash.as_str();
+        (same && !around.settings.roll_on_upgrade).then(|| live.annotation(IMAGE_ANNOTATION).map(str::to_owned))?
     };
     let told = part.stage.template.image.clone();
-    told.or_else(running).unwrap_or_else(|| around.settings.stage_image.clone())
+    told.or_else(given_before).unwrap_or_else(|| around.settings.stage_image.clone())
 }
 
 fn secrets_annotation(part: Part<'_>, around: Surroundings<'_>) -> Option<(String, String)> {

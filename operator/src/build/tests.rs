@@ -95,6 +95,16 @@ fn a_new_version_of_the_operator_rolls_nothing_until_the_stage_itself_changes() 
 }
 
 #[test]
+fn an_image_that_somebody_else_has_put_in_is_not_taken_for_the_one_that_was_given() {
+    let fixture = PipelineFixture::ecommerce();
+    let drifted = with(rolled_out(&fixture.fresh()), Kind::Deployment, "ecommerce-raw", |live| {
+        live["spec"]["template"]["spec"]["containers"][0]["image"] = json!("theirs:1");
+    });
+    let desired = fixture.built(&settings(), &observed(drifted));
+    assert_eq!(template(&desired, "ecommerce-raw")["spec"]["containers"][0]["image"], "penstock:1");
+}
+
+#[test]
 fn the_image_of_the_template_always_wins() {
     let fixture = PipelineFixture::ecommerce().spec("/sinks/0/template", json!({ "image": "mine:3" }));
     let running = observed(rolled_out(&PipelineFixture::ecommerce().fresh()));
@@ -210,7 +220,7 @@ fn a_label_holds_the_longest_names() {
     let name = "p".repeat(60);
     let mut object = PipelineFixture::ecommerce().object();
     object.metadata.name = Some(name.clone());
-    let validated = crate::validate::validate(&object).unwrap();
+    let validated = crate::validate::validate(&object, &settings()).unwrap();
     let settings = settings();
     let observed = observed(Children::new());
     let desired =

@@ -83,18 +83,29 @@ impl Elector {
 
     /// Gives the lease back, if it is ours.
     pub(super) async fn release(&mut self) {
-        let Some((lease, _)) = self.seen.take() else { return };
-        if lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_ref()) != Some(&self.settings.identity) {
-            return;
-        }
-        let spec = LeaseSpec { holder_identity: Some(String::new()), ..lease.spec.clone().unwrap_or_default() };
-        let free = Lease { spec: Some(spec), ..lease };
-        match timeout(self.settings.attempt, self.replace(&free)).await {
-            Ok(Ok(_)) => {}
+        self.seen = None;
+        match timeout(self.settings.attempt, self.release_once()).await {
+            Ok(Ok(())) => tracing::info!(identity = self.settings.identity, "the lease has been given back"),
             Ok(Err(error)) => {
-                tracing::warn!(because = said(&error), "the lease could not be given back; it runs out by itself")
+                tracing::warn!(because = said(&error), "the lease could not be given back; it runs out by itself");
             }
             Err(_) => tracing::warn!("the lease could not be given back in time; it runs out by itself"),
+        }
+    }
+
+    /// A renewal that was cut off by the stop may arrive in between, and changes the lease's version: then it is looked at again.
+    async fn release_once(&self) -> kube::Result<()> {
+        loop {
+            let Some(lease) = self.api.get_opt(&self.settings.name).await? else { return Ok(()) };
+            let spec = lease.spec.clone().unwrap_or_default();
+            if spec.holder_identity.as_ref() != Some(&self.settings.identity) {
+                return Ok(());
+            }
+            let free = Lease { spec: Some(LeaseSpec { holder_identity: Some(String::new()), ..spec }), ..lease };
+            match self.replace(&free).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                written => return written.map(drop),
+            }
         }
     }
 

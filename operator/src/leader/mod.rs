@@ -56,7 +56,6 @@ pub async fn while_leading<Lead, Leading>(
             }
             Ended::Asked | Ended::ByItself => {
                 elector.release().await;
-                tracing::info!(identity = settings.identity, "the lease has been given back");
                 if matches!(ended, Ended::Asked) {
                     return;
                 }

@@ -139,6 +139,18 @@ async fn one_of_two_leads_and_the_other_follows_when_it_is_stopped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_lease_is_given_back_also_when_a_renewal_was_cut_off() {
+    let server = Server::default();
+    let first = replica(&server, "a");
+    first.until(true).await;
+    // The renewal was written, and nobody has read the answer.
+    server.lease.lock().as_mut().unwrap()["metadata"]["resourceVersion"] = json!("100");
+    first.stop.cancel();
+    first.task.await.unwrap();
+    assert_eq!(server.holder(), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_renew_stops_before_another_may_start() {
     let server = Server::default();
     let first = replica(&server, "a");

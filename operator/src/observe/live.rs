@@ -73,7 +73,7 @@ impl Kind {
 pub struct Live {
     /// Its metadata, without managed fields.
     pub metadata: ObjectMeta,
-    /// Everything but the metadata.
+    /// Everything but the type and the metadata.
     rest: Box<str>,
     /// Whether somebody else scales it: a manager of the `scale` subresource owns `spec.replicas`.
     pub scaled_elsewhere: bool,
@@ -84,6 +84,10 @@ impl<'de> Deserialize<'de> for Live {
         let mut value = Value::deserialize(deserializer)?;
         let metadata = value.as_object_mut().and_then(|object| object.remove("metadata")).unwrap_or_else(|| json!({}));
         let mut metadata: ObjectMeta = serde_json::from_value(metadata).map_err(serde::de::Error::custom)?;
+        // A watch brings them and a list does not; which kind it is, is known anyway.
+        for field in ["apiVersion", "kind"] {
+            value.as_object_mut().map(|object| object.remove(field));
+        }
         let managed = metadata.managed_fields.take().unwrap_or_default();
         let scaled_elsewhere = managed.iter().any(|entry| {
             entry.manager.as_deref() != Some(FIELD_MANAGER)
@@ -119,7 +123,7 @@ impl Resource for Live {
 }
 
 impl Live {
-    /// The whole object, with the part of its metadata that can be applied.
+    /// The object without its type, and with the part of its metadata that can be applied.
     #[must_use]
     pub fn value(&self) -> Value {
         let mut value: Value = serde_json::from_str(&self.rest).unwrap_or_else(|_| json!({}));

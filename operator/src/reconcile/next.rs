@@ -16,8 +16,8 @@ use crate::report::stages::StageState;
 pub(super) enum Next {
     /// When something changes.
     Nothing,
-    /// After the recheck: everything that could be done is done.
-    Calm,
+    /// After the recheck, or this long: everything that could be done is done.
+    Calm(Option<Duration>),
     /// Soon: AWS or Kubernetes finishes something that no watch tells of.
     Soon,
     /// Later each time: something does not work.
@@ -36,11 +36,8 @@ impl Next {
     pub(super) fn of(known: &Known) -> Self {
         let resources = match &known.resources {
             ResourcesView::NotLookedAt { again_after } => return Self::After(*again_after),
-            ResourcesView::Trusted { again_after } if known.failures.is_empty() && known.missing_secrets.is_empty() => {
-                return Self::After(*again_after);
-            }
-            ResourcesView::Trusted { .. } => &Vec::new(),
-            ResourcesView::Known(resources) => resources,
+            ResourcesView::Trusted { .. } => &[],
+            ResourcesView::Known(resources) => resources.as_slice(),
         };
         let troubled = resources
             .iter()
@@ -54,13 +51,19 @@ impl Next {
         let waits = resources.iter().any(|resource| matches!(resource.state, ResourceState::Waiting(_)));
         let draining = known.suspend == Some(Suspend::Drain)
             && known.stages.iter().any(|stage| stage.state != StageState::Resting);
-        if waits || draining || !known.failures.is_empty() { Self::Soon } else { Self::Calm }
+        if waits || draining || !known.failures.is_empty() {
+            return Self::Soon;
+        }
+        match &known.resources {
+            ResourcesView::Trusted { again_after } => Self::Calm(Some(*again_after)),
+            _ => Self::Calm(None),
+        }
     }
 
     /// For the metric.
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Nothing | Self::Calm => "calm",
+            Self::Nothing | Self::Calm(_) => "calm",
             Self::Soon | Self::After(_) => "waiting",
             Self::Troubled => "troubled",
         }
@@ -69,10 +72,11 @@ impl Next {
     pub(super) fn action(self, uid: &str, context: &Context) -> Action {
         match self {
             Self::Nothing => Action::await_change(),
-            Self::Calm => {
+            Self::Calm(after) => {
                 context.calm(uid);
                 // Spread, so that a thousand Pipelines do not come at once.
-                Action::requeue(context.settings.recheck.mul_f64(0.75 + fastrand::f64() / 2.0))
+                let recheck = || context.settings.recheck.mul_f64(0.75 + fastrand::f64() / 2.0);
+                Action::requeue(after.unwrap_or_else(recheck))
             }
             Self::Soon => Action::requeue(context.back_off(uid, SOON.0, SOON.1)),
             Self::Troubled => Action::requeue(context.back_off(uid, TROUBLED.0, TROUBLED.1)),
@@ -88,6 +92,7 @@ mod tests {
     use super::*;
     use crate::aws::ResourceView;
     use crate::report::findings::Failure;
+    use crate::report::stages::StageView;
 
     fn known(state: ResourceState) -> Known {
         let resource = ResourceView { kind: Kind::Stream, name: "s".to_owned(), state };
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn what_works_is_left_alone_what_moves_is_looked_at_soon_and_what_fails_ever_later() {
         let ready = || known(ResourceState::Ready(Vec::new()));
-        assert_eq!(Next::of(&ready()), Next::Calm);
+        assert_eq!(Next::of(&ready()), Next::Calm(None));
         assert_eq!(Next::of(&known(ResourceState::Waiting("x"))), Next::Soon);
         assert_eq!(Next::of(&known(ResourceState::Failing("x".to_owned()))), Next::Troubled);
         let failed = ResourceState::Failed { reason: "access_denied", message: "x".to_owned() };
@@ -116,5 +121,17 @@ mod tests {
         let later = Duration::from_secs(3);
         let not_looked_at = Known { resources: ResourcesView::NotLookedAt { again_after: later }, ..ready() };
         assert_eq!(Next::of(&not_looked_at), Next::After(later));
+    }
+
+    #[test]
+    fn what_drains_is_looked_at_soon_also_while_its_resources_are_trusted() {
+        let later = Duration::from_secs(900);
+        let trusted =
+            Known { resources: ResourcesView::Trusted { again_after: later }, ..known(ResourceState::Waiting("x")) };
+        assert_eq!(Next::of(&trusted), Next::Calm(Some(later)));
+        let sink =
+            StageView { name: "raw".to_owned(), replicas: 1, ready: 1, endpoint: None, state: StageState::Ready };
+        let draining = Known { suspend: Some(Suspend::Drain), stages: vec![sink], ..trusted };
+        assert_eq!(Next::of(&draining), Next::Soon);
     }
 }

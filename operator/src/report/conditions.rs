@@ -208,8 +208,10 @@ fn access(known: &Known) -> Concern {
 }
 
 fn resources(condition: &'static str, kind: Kind, known: &Known, before: &impl Before) -> Concern {
-    if !matches!(known.resources, ResourcesView::Known(_)) {
-        return as_before(condition, before);
+    match &known.resources {
+        ResourcesView::Known(_) => {}
+        ResourcesView::NotLookedAt { .. } => return as_before(condition, before),
+        ResourcesView::Trusted { .. } => return trusted(condition, kind, before),
     }
     let resources = looked_at(&known.resources);
     if let Some(found) = of_kind(&resources, kind) {
@@ -228,6 +230,14 @@ fn resources(condition: &'static str, kind: Kind, known: &Known, before: &impl B
         }
     }
     concern(condition, Weight::Fine, "Ready", message)
+}
+
+/// What was ready before this leadership began, for the very same plan.
+fn trusted(condition: &'static str, kind: Kind, before: &impl Before) -> Concern {
+    let was_ready =
+        || concern(condition, Weight::Fine, "Ready", format!("the {kind}s were ready when they were looked at last"));
+    let said = before.said(condition).filter(|said| said.status == ConditionStatus::True);
+    said.map_or_else(was_ready, |said| Concern { said, weight: Weight::Fine })
 }
 
 fn as_before(condition: &'static str, before: &impl Before) -> Concern {
@@ -321,7 +331,11 @@ fn stages(known: &Known) -> Concern {
 fn progress(known: &Known) -> Concern {
     let resting = known.stages.iter().filter(|stage| stage.state == StageState::Resting).count();
     let all = known.stages.len();
-    let Some(stage) = known.stages.iter().find(|stage| is_on_the_way(&stage.state)) else {
+    let moves = |stage: &&StageView| match known.suspend {
+        Some(_) => stage.state != StageState::Resting,
+        None => is_on_the_way(&stage.state),
+    };
+    let Some(stage) = known.stages.iter().find(moves) else {
         return match (known.suspend, resting) {
             (Some(_), _) => {
                 concern(STAGES, Weight::Rests, "Suspended", "the Pipeline rests as `spec.suspend` asks".to_owned())

@@ -148,7 +148,7 @@ fn a_pipeline_that_rests_is_neither_ready_nor_stalled_nor_on_its_way() {
     resting.stages.iter_mut().for_each(|stage| stage.state = StageState::Resting);
     assert_eq!(summary_of(resting.clone()), (NOT, "Suspended".to_owned(), false, false));
     resting.stages[1].state = StageState::Ready;
-    assert_eq!(summary_of(resting.clone()).1, "Suspended", "until then it drains, which a reader must see");
+    assert_eq!(summary_of(resting), (NOT, "Draining".to_owned(), true, false), "a sink still works");
 }
 
 #[test]
@@ -171,6 +171,12 @@ fn what_was_not_looked_at_stays_as_it_was_said() {
         }
     }
     assert_eq!(conditions(&Findings::Known(known), &Earlier(said.clone())), said);
+}
+
+#[test]
+fn what_was_ready_before_a_restart_stays_so_through_a_change_that_does_not_concern_it() {
+    let known = Known { resources: ResourcesView::Trusted { again_after: Duration::from_secs(1) }, ..working() };
+    assert_eq!(summary_of(known), (IS, "Ready".to_owned(), false, false));
 }
 
 #[test]

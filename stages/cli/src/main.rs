@@ -4,6 +4,7 @@
 //! it prints stands here; what is done stands in the crates that it calls.
 
 mod local_aws;
+mod ready;
 mod render;
 mod run;
 mod sample;
@@ -58,6 +59,8 @@ enum Command {
     Sample(sample::Args),
     /// Run one stage from its configuration file: what pods do.
     Stage(stage::Args),
+    /// Wait until the operator or a stage says that it is ready.
+    Ready(ready::Args),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +88,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => validate::run(args),
         Command::Render(args) => render::run(args),
         Command::Sample(args) => sample::run(args),
+        Command::Ready(args) => ready::run(&args),
         Command::Run(args) => runtime()?.block_on(run::run(*args)),
         Command::Send(args) => runtime()?.block_on(send::run(*args)),
         Command::LocalAws(args) => runtime()?.block_on(local_aws::run(args)),

@@ -72,7 +72,11 @@ pub fn may_skip(what: &str, why: &anyhow::Error) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn cache() -> anyhow::Result<PathBuf> {
+/// The folder for what is kept on this machine between runs.
+///
+/// # Errors
+/// When there is no home.
+pub fn cache() -> anyhow::Result<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))

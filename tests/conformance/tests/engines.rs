@@ -33,7 +33,7 @@ fn judge(python: &Path, script: &str, endpoint: &str, arguments: &[&str]) {
         .unwrap();
     let printed = text(&output);
     assert!(output.status.success(), "{script} ended with {}:\n{printed}", output.status);
-    println!("{printed}");
+    eprintln!("{printed}");
 }
 
 fn text(output: &Output) -> String {

@@ -38,24 +38,44 @@ impl LaneRule {
 }
 
 /// A number that is equal for rows of the same key.
+///
+/// Fields that differ may make the same key: with `{A}-{B}` both `1-2`, `3` and `1`, `2-3` are `1-2-3`. What such rows have in
+/// common is which characters their fields are made of, so with several fields only these count, not their order.
 #[derive(Default)]
-pub(crate) struct KeyHash(DefaultHasher);
+pub(crate) struct KeyHash(u64);
 
 impl KeyHash {
-    /// Takes up a field's JSON text. `2.5` and `2.50` are one key, and so are `0` and `-0`.
-    pub(crate) fn field(&mut self, json: &[u8], cell: CellType) {
+    /// Takes up the JSON text of a field, the only one or one of several. `2.5` and `2.50` are one key, and so are
+    /// `0` and `-0`.
+    pub(crate) fn field(&mut self, json: &[u8], cell: CellType, is_only: bool) {
         let may_be_decimal = matches!(cell, CellType::Number | CellType::Json);
         let number = may_be_decimal.then(|| std::str::from_utf8(json).ok()?.parse::<f64>().ok()).flatten();
         match number {
             // The sum has no sign where it is zero.
-            Some(number) => (number + 0.0).to_bits().hash(&mut self.0),
-            None => json.hash(&mut self.0),
+            Some(number) => self.text((number + 0.0).to_string().as_bytes(), is_only),
+            None => self.text(json, is_only),
+        }
+    }
+
+    fn text(&mut self, text: &[u8], is_only: bool) {
+        if is_only {
+            self.0 = hash(text);
+            return;
+        }
+        for byte in text {
+            self.0 = self.0.wrapping_add(hash(byte));
         }
     }
 
     pub(crate) fn finish(&self) -> u64 {
-        self.0.finish()
+        self.0
     }
+}
+
+fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -96,12 +116,26 @@ mod tests {
     fn equal_numbers_are_one_key() {
         let hash = |json: &[u8], kind| {
             let mut hash = KeyHash::default();
-            hash.field(json, kind);
+            hash.field(json, kind, true);
             hash.finish()
         };
         assert_eq!(hash(b"2.5", CellType::Number), hash(b"2.50", CellType::Number));
         assert_eq!(hash(b"0", CellType::Number), hash(b"-0.0", CellType::Number));
         assert_eq!(hash(b"1", CellType::Json), hash(b"1.0", CellType::Json));
         assert_ne!(hash(b"2.5", CellType::String), hash(b"2.50", CellType::String));
+    }
+
+    #[test]
+    fn fields_that_make_the_same_key_together_take_the_same_lane() {
+        let hash = |fields: [&[u8]; 2]| {
+            let mut hash = KeyHash::default();
+            for field in fields {
+                hash.field(field, CellType::String, false);
+            }
+            hash.finish()
+        };
+        // As `{A}-{B}` makes them.
+        assert_eq!(hash([b"\"1-2\"", b"\"3\""]), hash([b"\"1\"", b"\"2-3\""]));
+        assert_ne!(hash([b"\"1\"", b"\"2\""]), hash([b"\"1\"", b"\"3\""]));
     }
 }

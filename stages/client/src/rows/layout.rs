@@ -106,6 +106,7 @@ impl Layout {
             let _ = write!(out, "{line}\"");
         }
         let mut key = KeyHash::default();
+        let is_only = matches!(&self.lanes, LaneRule::Columns(columns) if columns.len() == 1);
         for (column, cell) in self.columns.iter().zip(record.iter()) {
             let start = out.len();
             let separator = usize::from(start > empty);
@@ -115,7 +116,7 @@ impl Layout {
             out.extend_from_slice(&column.label);
             if column.write(cell, out)? {
                 if column.key {
-                    key.field(&out[start + separator + column.label.len()..], column.wants.cell);
+                    key.field(&out[start + separator + column.label.len()..], column.wants.cell, is_only);
                 }
             } else {
                 out.truncate(start);

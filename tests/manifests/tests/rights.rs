@@ -1,0 +1,134 @@
+//! The chart's rights: each has a place in the code that needs it, and each need has its right.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeSet;
+
+use penstock_manifests::{documents, read, rendered};
+use serde_json::Value;
+
+/// Group, resource, verb, the file that needs it, and the words in it that do.
+type Need = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+const CHILDREN: [(&str, &str); 6] = [
+    ("", "serviceaccounts"),
+    ("", "configmaps"),
+    ("", "services"),
+    ("networking.k8s.io", "networkpolicies"),
+    ("policy", "poddisruptionbudgets"),
+    ("apps", "deployments"),
+];
+
+const OF_EACH_CHILD: [(&str, &str, &str); 6] = [
+    ("list", "operator/src/control.rs", "Api::all_with(context.client.clone(), &kind.api())"),
+    ("watch", "operator/src/control.rs", "watcher(api, config)"),
+    ("get", "operator/src/apply/mod.rs", "None => api.get_opt(&child.name)"),
+    ("patch", "operator/src/apply/mod.rs", "Patch::Apply(&child.object)"),
+    // An apply that makes the object needs both.
+    ("create", "operator/src/apply/mod.rs", "Patch::Apply(&child.object)"),
+    ("delete", "operator/src/apply/mod.rs", ".delete(live.name(), &parameters)"),
+];
+
+const OTHERS: [Need; 8] = [
+    ("penstock.dev", "pipelines", "list", "operator/src/control.rs", "watcher(api, watcher::Config::default())"),
+    ("penstock.dev", "pipelines", "watch", "operator/src/control.rs", "watcher(api, watcher::Config::default())"),
+    ("penstock.dev", "pipelines", "get", "operator/src/apply/mod.rs", "api.get_opt(&identity.name)"),
+    ("penstock.dev", "pipelines", "patch", "operator/src/apply/mod.rs", "Patch::Apply(&metadata)"),
+    ("penstock.dev", "pipelines/status", "patch", "operator/src/report/mod.rs", "api.patch_status("),
+    // Asked for by the admission plugin OwnerReferencesPermissionEnforcement, where it is on.
+    (
+        "penstock.dev",
+        "pipelines/finalizers",
+        "update",
+        "operator/src/build/common.rs",
+        "block_owner_deletion: Some(true)",
+    ),
+    ("", "secrets", "get", "operator/src/observe/secrets.rs", "secrets.get_metadata_opt(name)"),
+    ("events.k8s.io", "events", "create", "operator/src/report/mod.rs", "context.events.publish("),
+];
+
+/// A second event of the same kind counts the first one up.
+const EVENT_PATCH: Need = ("events.k8s.io", "events", "patch", "operator/src/report/mod.rs", "context.events.publish(");
+
+const LEASE: [Need; 3] = [
+    ("coordination.k8s.io", "leases", "create", "operator/src/leader/lease.rs", "self.api.create("),
+    ("coordination.k8s.io", "leases", "get", "operator/src/leader/lease.rs", "self.api.get_opt("),
+    ("coordination.k8s.io", "leases", "update", "operator/src/leader/lease.rs", "self.api.replace("),
+];
+
+type Right = (String, String, String);
+
+fn needs() -> Vec<Need> {
+    let of_children = CHILDREN.iter().flat_map(|(group, resource)| {
+        OF_EACH_CHILD.iter().map(move |(verb, file, words)| (*group, *resource, *verb, *file, *words))
+    });
+    of_children.chain(OTHERS).chain([EVENT_PATCH]).collect()
+}
+
+fn as_rights<'a>(needs: impl IntoIterator<Item = &'a Need>) -> BTreeSet<Right> {
+    let right = |(group, resource, verb, ..): &Need| ((*group).to_owned(), (*resource).to_owned(), (*verb).to_owned());
+    needs.into_iter().map(right).collect()
+}
+
+fn words<'a>(rule: &'a Value, field: &str) -> Vec<&'a str> {
+    rule[field].as_array().into_iter().flatten().map(|word| word.as_str().unwrap()).collect()
+}
+
+fn granted(role: &Value) -> BTreeSet<Right> {
+    let mut rights = BTreeSet::new();
+    for rule in role["rules"].as_array().unwrap() {
+        for group in words(rule, "apiGroups") {
+            for resource in words(rule, "resources") {
+                for verb in words(rule, "verbs") {
+                    rights.insert((group.to_owned(), resource.to_owned(), verb.to_owned()));
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn roles(arguments: &[&str]) -> Vec<Value> {
+    let Some(text) = rendered(arguments).unwrap() else { return Vec::new() };
+    let is_role = |document: &Value| ["Role", "ClusterRole"].iter().any(|kind| document["kind"] == *kind);
+    let roles: Vec<_> = documents(&text).unwrap().into_iter().filter(is_role).collect();
+    assert!(!roles.is_empty());
+    roles
+}
+
+#[test]
+fn each_need_names_a_place_that_is_there() {
+    for (_, resource, verb, file, words) in needs().iter().chain(&LEASE) {
+        assert!(read(file).unwrap().contains(words), "{verb} {resource}: {file} has no `{words}` any more");
+    }
+}
+
+#[test]
+fn everywhere_the_operator_may_do_what_it_needs_and_nothing_else() {
+    for role in roles(&[]) {
+        let expected = if role["kind"] == "ClusterRole" { as_rights(&needs()) } else { as_rights(&LEASE) };
+        assert_eq!(granted(&role), expected, "{}", role["metadata"]["name"]);
+    }
+}
+
+#[test]
+fn for_named_namespaces_there_is_a_role_in_each_and_none_for_the_cluster() {
+    let roles = roles(&["--set", "watchNamespaces={shop,bank}"]);
+    for role in &roles {
+        assert_eq!(role["kind"], "Role");
+        let namespace = role["metadata"]["namespace"].as_str().unwrap();
+        let expected = if namespace == "penstock" { as_rights(&LEASE) } else { as_rights(&needs()) };
+        assert_eq!(granted(role), expected, "{namespace}");
+    }
+    let namespaces: BTreeSet<_> = roles.iter().map(|role| role["metadata"]["namespace"].as_str().unwrap()).collect();
+    assert!(roles.is_empty() || namespaces == BTreeSet::from(["bank", "penstock", "shop"]), "{namespaces:?}");
+}
+
+#[test]
+fn a_lease_is_read_and_written_by_its_name_only() {
+    for role in roles(&[]).iter().filter(|role| role["kind"] == "Role") {
+        for rule in role["rules"].as_array().unwrap() {
+            let expected: &[&str] = if words(rule, "verbs") == ["create"] { &[] } else { &["penstock-operator"] };
+            assert_eq!(words(rule, "resourceNames"), expected);
+        }
+    }
+}
