@@ -50,6 +50,12 @@ impl Account {
         Ok(Self { engines, clients, _folder: folder })
     }
 
+    /// Where it is, for a program that is told so.
+    #[must_use]
+    pub fn endpoint_url(&self) -> String {
+        self.engines.endpoint_url()
+    }
+
     /// The operator's way to this account, over a wire, whatever region and endpoint it asks for.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use kube::{Api, Client, Config};
 use penstock_conformance::may_skip;
 use tempfile::TempDir;
 
+use crate::audit::{self, Audit};
 use crate::binaries::{Binaries, binaries};
 use crate::wait::eventually;
 
@@ -34,6 +35,8 @@ pub struct Plane {
     apiserver: Process,
     etcd: Process,
     config: Config,
+    /// What the API server was asked for.
+    pub audit: Audit,
     _folder: TempDir,
 }
 
@@ -80,7 +83,8 @@ impl Plane {
         let etcd = start_etcd(&binaries.etcd, folder.path(), clients, peers)?;
         let mut apiserver = start_apiserver(&binaries.apiserver, folder.path(), clients, secure)?;
         let config = apiserver.configuration(folder.path(), secure)?;
-        let mut plane = Self { apiserver, etcd, config, _folder: folder };
+        let audit = Audit::of(folder.path());
+        let mut plane = Self { apiserver, etcd, config, audit, _folder: folder };
         // A runtime of its own, on a thread of its own: whoever asks may be inside one.
         std::thread::scope(|scope| {
             let ready =
@@ -110,6 +114,34 @@ impl Plane {
     /// When one cannot be made.
     pub fn client(&self) -> anyhow::Result<Client> {
         Ok(Client::try_from(self.config.clone())?)
+    }
+
+    /// A client with the rights of whoever has this token. It repeats nothing.
+    ///
+    /// # Errors
+    /// When one cannot be made.
+    pub fn client_with(&self, token: String) -> anyhow::Result<Client> {
+        let mut config = self.config.clone();
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        Ok(Client::try_from(config)?)
+    }
+
+    /// A kubeconfig for whoever has this token.
+    #[must_use]
+    pub fn kubeconfig(&self, token: &str, namespace: &str) -> String {
+        let pem = self.config.root_cert.iter().flatten().map(|certificate| {
+            let base64 = BASE64_STANDARD.encode(certificate);
+            format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+        });
+        let authority = BASE64_STANDARD.encode(pem.collect::<String>());
+        let server = self.config.cluster_url.to_string();
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "plane",
+            "clusters": [{ "name": "plane", "cluster": { "server": server, "certificate-authority-data": authority } }],
+            "users": [{ "name": "operator", "user": { "token": token } }],
+            "contexts": [{ "name": "plane", "context": { "cluster": "plane", "user": "operator", "namespace": namespace } }],
+        })
+        .to_string()
     }
 
     /// Makes a namespace; its name begins with `prefix`.
@@ -232,6 +264,8 @@ fn start_apiserver(program: &Path, folder: &Path, etcd: u16, port: u16) -> anyho
     let certificates = folder.join("certificates");
     let key = certificates.join("apiserver.key");
     fs::write(&tokens, format!("{TOKEN},tests,tests,system:masters\n"))?;
+    let policy = folder.join("audit-policy.yaml");
+    fs::write(&policy, audit::POLICY)?;
     let arguments = [
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         format!("--secure-port={port}"),
@@ -246,6 +280,10 @@ fn start_apiserver(program: &Path, folder: &Path, etcd: u16, port: u16) -> anyho
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         "--service-cluster-ip-range=10.0.0.0/16".to_owned(),
         "--disable-admission-plugins=ServiceAccount".to_owned(),
+        // Off by default, and on in some clusters: it asks for the right to set an owner that cannot go before its child.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
+        format!("--audit-policy-file={}", policy.display()),
+        format!("--audit-log-path={}", folder.join(audit::LOG).display()),
     ];
     Process::start(program, &arguments, folder)
 }
@@ -269,7 +307,7 @@ fn certificates(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
         .collect()
 }
 
-fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     // All at once, so that they differ.
     let listeners = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
     let mut ports = [0; N];

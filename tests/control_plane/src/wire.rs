@@ -6,6 +6,7 @@
 
 pub(crate) mod aws;
 mod kubernetes;
+mod watches;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
+
+pub use watches::Lists;
+use watches::Watches;
 
 /// Whom a call goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +93,7 @@ pub struct Outcome {
 pub struct Wire {
     state: Arc<Mutex<State>>,
     struck: CancellationToken,
+    watches: Watches,
 }
 
 struct State {
@@ -113,7 +118,7 @@ impl Wire {
     /// One that does to each call what `script` says.
     pub fn new(script: impl FnMut(&Call) -> Fault + Send + 'static) -> Self {
         let state = State { script: Box::new(script), writes: 0, journal: Vec::new() };
-        Self { state: Arc::new(Mutex::new(state)), struck: CancellationToken::new() }
+        Self { state: Arc::new(Mutex::new(state)), struck: CancellationToken::new(), watches: Watches::default() }
     }
 
     /// One that loses (or, before it is carried out, withholds) the write of this number, and everything after it.
@@ -133,6 +138,37 @@ impl Wire {
     /// Goes on with another script.
     pub fn follow(&self, script: impl FnMut(&Call) -> Fault + Send + 'static) {
         self.state.lock().script = Box::new(script);
+    }
+
+    /// From now on no watch brings anything.
+    pub fn hold_watches(&self) {
+        self.watches.hold(true);
+    }
+
+    /// What was held comes now, and watches go on.
+    pub fn release_watches(&self) {
+        self.watches.hold(false);
+    }
+
+    /// What is held never comes: every watch ends as expired, and there has to be a new list.
+    pub fn break_watches(&self) {
+        self.watches.break_off();
+    }
+
+    /// Everything that the watches have brought comes once more.
+    pub fn replay_watches(&self) {
+        self.watches.replay();
+    }
+
+    /// The answers to all lists until now.
+    #[must_use]
+    pub fn lists(&self) -> Lists {
+        self.watches.lists()
+    }
+
+    /// The first list of each kind is answered with this, without asking.
+    pub fn answer_lists(&self, old: Lists) {
+        self.watches.answer_lists(old);
     }
 
     /// Waits until a call was lost or withheld.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject};
@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::account::Account;
+use crate::audit::{Audit, Request};
 use crate::deployments;
 use crate::plane::Plane;
+use crate::rights::{self, Right};
 use crate::wait::eventually;
 use crate::wire::Wire;
 
@@ -23,24 +25,39 @@ use crate::wire::Wire;
 const BUCKET: &str = "acme-lake";
 /// The Secret of the examples.
 const SECRET: &str = "ecommerce-keys";
+/// The operator's role in the namespace of a world, and its role for the lease.
+const ROLE: &str = "penstock-operator";
+const LEASE_ROLE: &str = "penstock-operator-lease";
 /// Whoever applies manifests.
 const USER: &str = "kubectl";
 
 /// A namespace, an AWS account, and whoever fills in the status of Deployments.
+///
+/// When it ends, it looks whether the operator was refused anything: it has the rights of the chart and no others.
 #[allow(missing_debug_implementations, reason = "a client has none")]
 pub struct World {
-    /// A client of the test's own, which meets no fault.
+    /// A client of the test's own, with all rights, which meets no fault.
     pub client: Client,
+    /// A client with the operator's rights.
+    pub limited: Client,
     /// The namespace.
     pub namespace: String,
     /// The account.
     pub account: Account,
     roll_out: JoinHandle<()>,
+    audit: Audit,
+    began: u64,
+    may_be_refused: bool,
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         self.roll_out.abort();
+        if self.may_be_refused || std::thread::panicking() {
+            return;
+        }
+        let refused: Vec<_> = self.requests().into_iter().flatten().filter(Request::is_forbidden).collect();
+        assert!(refused.is_empty(), "the chart's role does not allow what the operator does: {refused:#?}");
     }
 }
 
@@ -58,8 +75,50 @@ impl World {
         let secret =
             serde_json::from_value(json!({ "metadata": { "name": SECRET }, "stringData": { "shop": "a-key" } }))?;
         secrets.create(&PostParams::default(), &secret).await?;
+        let [rules, lease] = rights::rules()?;
+        let token = rights::grant(&client, &namespace, &[(ROLE, rules), (LEASE_ROLE, lease)]).await?;
+        let limited = plane.client_with(token)?;
         let roll_out = tokio::spawn(deployments::roll_out(client.clone(), namespace.clone()));
-        Ok(Self { client, namespace, account, roll_out })
+        let (audit, began) = (plane.audit.clone(), plane.audit.end());
+        Ok(Self { client, limited, namespace, account, roll_out, audit, began, may_be_refused: false })
+    }
+
+    /// What the operator asked the API server for in this namespace.
+    ///
+    /// # Errors
+    /// When the audit log cannot be read.
+    pub fn requests(&self) -> anyhow::Result<Vec<Request>> {
+        let user = format!("system:serviceaccount:{}:{}", self.namespace, rights::OPERATOR);
+        Ok(self.audit.since(self.began)?.into_iter().filter(|request| request.user == user).collect())
+    }
+
+    /// Takes a right from the operator, and waits until the API server goes by that.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn revoke(&mut self, right: &Right) -> anyhow::Result<()> {
+        self.may_be_refused = true;
+        let [mut rules, _] = rights::rules()?;
+        for rule in &mut rules {
+            let of = |values: &Option<Vec<String>>, value: &str| values.iter().flatten().any(|one| one == value);
+            if of(&rule.api_groups, &right.group) && of(&rule.resources, &right.resource) {
+                rule.verbs.retain(|verb| *verb != right.verb);
+            }
+        }
+        // A rule without verbs is none.
+        rules.retain(|rule| !rule.verbs.is_empty());
+        rights::set_rules(&self.client, &self.namespace, ROLE, rules).await?;
+        rights::is_allowed(&self.client, &self.namespace, right, false).await
+    }
+
+    /// Gives the operator all rights of the chart back.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn restore(&self, right: &Right) -> anyhow::Result<()> {
+        let [rules, _] = rights::rules()?;
+        rights::set_rules(&self.client, &self.namespace, ROLE, rules).await?;
+        rights::is_allowed(&self.client, &self.namespace, right, true).await
     }
 
     /// The settings of an operator for this namespace alone.
@@ -74,7 +133,7 @@ impl World {
     /// When the way to AWS cannot be made.
     pub async fn operator(&self, wire: &Wire) -> anyhow::Result<Operator> {
         let health = Health::new();
-        let client = wire.client(self.client.clone());
+        let client = wire.client(self.limited.clone());
         let context = OperatorContext::new(client, self.account.over(wire).await?, self.settings());
         let task = tokio::spawn(control::control(context, health.clone()));
         Ok(Operator { task, health })
@@ -120,16 +179,27 @@ impl World {
     pub async fn said(&self, name: &str, ready: &str, reason: &str) -> anyhow::Result<DynamicObject> {
         eventually(&format!("{name} is Ready={ready} because of {reason}"), async || {
             let pipeline = self.pipelines().get(name).await?;
-            let conditions = pipeline.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            let is_said = conditions.iter().any(|condition| {
-                condition["type"] == "Ready"
-                    && condition["status"] == ready
-                    && condition["reason"] == reason
-                    && condition["observedGeneration"].as_i64() == pipeline.metadata.generation
-            });
-            if !is_said {
-                bail!("generation {:?}: {}", pipeline.metadata.generation, Value::from(conditions));
-            }
+            let said = condition(&pipeline, "Ready").cloned().unwrap_or_default();
+            let is_new = said["observedGeneration"].as_i64() == pipeline.metadata.generation;
+            let is_said = said["status"] == ready && said["reason"] == reason;
+            let conditions = &pipeline.data["status"]["conditions"];
+            ensure!(is_new && is_said, "generation {:?}: {conditions}", pipeline.metadata.generation);
+            Ok(pipeline)
+        })
+        .await
+    }
+
+    /// Waits until the newest spec of a Pipeline is said to have come to all that it can: everything works, or rests as asked.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub async fn settled(&self, name: &str) -> anyhow::Result<DynamicObject> {
+        eventually(&format!("{name} works or rests"), async || {
+            let pipeline = self.pipelines().get(name).await?;
+            let ready = condition(&pipeline, "Ready").cloned().unwrap_or_default();
+            let is_new = ready["observedGeneration"].as_i64() == pipeline.metadata.generation;
+            let is_settled = ready["status"] == "True" || ready["reason"] == "Suspended";
+            ensure!(is_new && is_settled, "generation {:?}: {ready}", pipeline.metadata.generation);
             Ok(pipeline)
         })
         .await
@@ -232,6 +302,12 @@ impl Manifest {
     pub fn name(&self) -> &str {
         self.0["metadata"]["name"].as_str().unwrap_or_default()
     }
+}
+
+/// A condition of a Pipeline.
+#[must_use]
+pub fn condition<'a>(pipeline: &'a DynamicObject, name: &str) -> Option<&'a Value> {
+    pipeline.data["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == name)
 }
 
 fn pipeline_resource() -> ApiResource {

@@ -8,6 +8,7 @@ use kube::client::Body;
 use serde_json::json;
 use tower::BoxError;
 
+use super::watches::{self, AnswerBody};
 use super::{Answer, Call, Fault, Target, Wire};
 
 impl Wire {
@@ -23,7 +24,7 @@ impl Wire {
         Client::new(service, namespace)
     }
 
-    async fn carry(&self, client: &Client, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    async fn carry(&self, client: &Client, request: Request<Body>) -> Result<Response<AnswerBody>, BoxError> {
         let (fault, entry) = self.admit(call(&request), request.method() != Method::GET);
         match fault {
             Fault::Withhold => match self.strike().await {},
@@ -31,6 +32,10 @@ impl Wire {
             Fault::Answer(answer) => return Ok(refusal(&answer)?),
             Fault::None | Fault::Lose | Fault::ResetAfter => {}
         }
+        if let Some(old) = self.watches.old_list(&request) {
+            return Ok(old);
+        }
+        let (is_watch, list) = (is_watch(&request), watches::list(&request));
         // What is on its way arrives, even if nobody waits for the answer any more.
         let (wire, client) = (self.clone(), client.clone());
         let sent = tokio::spawn(async move {
@@ -42,18 +47,22 @@ impl Wire {
         match fault {
             Fault::Lose => match self.strike().await {},
             Fault::ResetAfter => Err(reset()),
-            _ => Ok(response),
+            _ if is_watch && response.status().is_success() => Ok(response.map(|body| self.watches.watched(body))),
+            _ => self.watches.note_list(list, response).await,
         }
     }
 }
 
+fn is_watch(request: &Request<Body>) -> bool {
+    request.uri().query().is_some_and(|query| query.contains("watch=true"))
+}
+
 fn call(request: &Request<Body>) -> Call {
-    let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
     Call {
         target: Target::Kubernetes,
         verb: request.method().to_string(),
         path: request.uri().path().to_owned(),
-        watch,
+        watch: is_watch(request),
         write: None,
     }
 }
@@ -62,7 +71,7 @@ fn reset() -> BoxError {
     io::Error::from(io::ErrorKind::ConnectionReset).into()
 }
 
-fn refusal(answer: &Answer) -> Result<Response<Body>, http::Error> {
+fn refusal(answer: &Answer) -> Result<Response<AnswerBody>, http::Error> {
     let status = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": format!("{}: said by the test", answer.reason), "reason": answer.reason, "code": answer.status,
@@ -71,5 +80,5 @@ fn refusal(answer: &Answer) -> Result<Response<Body>, http::Error> {
     if let Some(seconds) = answer.retry_after {
         response = response.header(header::RETRY_AFTER, seconds);
     }
-    response.body(Body::from(status.to_string().into_bytes()))
+    response.body(watches::whole(status.to_string()))
 }

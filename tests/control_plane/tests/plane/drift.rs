@@ -99,3 +99,26 @@ async fn the_replicas_of_a_foreign_autoscaler_survive() {
     steady("the operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
     assert_eq!(deployments.get("ecommerce-tables").await.unwrap().spec.unwrap().replicas, Some(4));
 }
+
+#[tokio::test]
+async fn an_autoscaler_scales_again_after_the_pipeline_has_rested() {
+    let Some((world, wire, _operator)) = started("rested").await else { return };
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), &world.namespace);
+    let parameters = PatchParams { field_manager: Some("autoscaler".to_owned()), ..PatchParams::default() };
+    let scale = async |replicas: i32| {
+        let scaled = json!({ "spec": { "replicas": replicas } });
+        deployments.patch_scale("ecommerce-tables", &parameters, &Patch::Merge(&scaled)).await.unwrap();
+        steady("the operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
+    };
+    let replicas = async || deployments.get("ecommerce-tables").await.unwrap().spec.unwrap().replicas;
+    scale(4).await;
+    let manifest = Manifest::example("ecommerce").unwrap();
+    world.apply(&manifest.clone().with("/spec/suspend", "Now").unwrap()).await.unwrap();
+    world.said("ecommerce", "False", "Suspended").await.unwrap();
+    assert_eq!(replicas().await, Some(0), "who rests has no pods, whoever scales");
+    world.apply(&manifest).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    assert_eq!(replicas().await, Some(1));
+    scale(5).await;
+    assert_eq!(replicas().await, Some(5));
+}

@@ -14,20 +14,20 @@ use tokio_util::sync::CancellationToken;
 const LEASE: &str = "penstock-operator";
 
 /// An operator with a lease; what it does to Pipelines and to the lease goes over two wires.
-struct Candidate {
-    wire: Wire,
-    lease: Wire,
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+pub(crate) struct Candidate {
+    pub(crate) wire: Wire,
+    pub(crate) lease: Wire,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
 }
 
 impl Candidate {
-    async fn start(world: &World, identity: &str) -> Self {
+    pub(crate) async fn start(world: &World, identity: &str) -> Self {
         let (wire, lease, stop) = (Wire::default(), Wire::default(), CancellationToken::new());
         let election = ElectionSettings::new(&world.namespace, LEASE, identity);
         let settings = Settings { election: Some(election), ..world.settings() };
         let aws = world.account.over(&wire).await.unwrap();
-        let clients = (wire.client(world.client.clone()), lease.client(world.client.clone()));
+        let clients = (wire.client(world.limited.clone()), lease.client(world.limited.clone()));
         let running = penstock_operator::run(clients.0, clients.1, aws, settings, Health::new(), stop.clone());
         Self { wire, lease, stop, task: tokio::spawn(running) }
     }
