@@ -46,6 +46,7 @@ impl Installation {
         let client = plane.client()?;
         install_rights(&client).await?;
         let token = rights::token(&client, NAMESPACE, OPERATOR).await?;
+        rights::may_set_owners(&plane.client_with(token.clone())?, NAMESPACE).await?;
         let folder = tempfile::Builder::new().prefix("penstock-operator-").tempdir()?;
         fs::write(folder.path().join("kubeconfig"), plane.kubeconfig(&token, NAMESPACE))?;
         Ok(Self { folder, endpoint: endpoint.to_owned() })

@@ -8,12 +8,12 @@ use std::fmt;
 use anyhow::{Context, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding, RoleRef, Subject};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde::Deserialize as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::wait::eventually;
 use crate::world::repository_file;
@@ -170,6 +170,22 @@ pub(crate) async fn is_allowed(client: &Client, namespace: &str, right: &Right, 
         Ok(())
     })
     .await
+}
+
+/// Waits until the API server lets a client set Pipelines as owners: for seconds after a CRD is there, it knows no such kind.
+///
+/// # Errors
+/// When it does not come to that.
+pub(crate) async fn may_set_owners(limited: &Client, namespace: &str) -> anyhow::Result<()> {
+    let api: Api<ConfigMap> = Api::namespaced(limited.clone(), namespace);
+    let owner = json!({
+        "apiVersion": "penstock.dev/v1alpha1", "kind": "Pipeline", "name": "nobody", "uid": "nobody",
+        "controller": true, "blockOwnerDeletion": true,
+    });
+    let owned = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "owned", "ownerReferences": [owner] } });
+    let dry = PatchParams { dry_run: true, ..PatchParams::apply(OPERATOR) };
+    eventually("a Pipeline may be an owner", async || Ok(api.patch("owned", &dry, &Patch::Apply(&owned)).await?)).await?;
+    Ok(())
 }
 
 /// A token of a ServiceAccount.

@@ -78,6 +78,7 @@ impl World {
         let [rules, lease] = rights::rules()?;
         let token = rights::grant(&client, &namespace, &[(ROLE, rules), (LEASE_ROLE, lease)]).await?;
         let limited = plane.client_with(token)?;
+        rights::may_set_owners(&limited, &namespace).await?;
         let roll_out = tokio::spawn(deployments::roll_out(client.clone(), namespace.clone()));
         let (audit, began) = (plane.audit.clone(), plane.audit.end());
         Ok(Self { client, limited, namespace, account, roll_out, audit, began, may_be_refused: false })
