@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long anything may take on a busy machine. Nothing is measured by it.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(240);
 
 /// Looks until `look` gives something; when that takes too long, says what it said last.
 ///
