@@ -28,6 +28,8 @@ pub const DRAINED: &str = "drained";
 /// The annotation of a Pipeline that asks for a reconcile now; any new value does.
 pub const REQUEST_ANNOTATION: &str = "penstock.dev/requested-at";
 
+/// The name of a stage's container.
+pub const CONTAINER: &str = "stage";
 /// Where records come in.
 pub const HTTP_PORT: i32 = 8080;
 /// `/livez`, `/readyz`, `/metrics`.

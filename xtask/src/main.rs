@@ -25,6 +25,7 @@ cargo xtask COMMAND
   manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
+  plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, a thousand Pipelines
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -45,6 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
         "kill" => bench::kill(rest),
+        "plane" => test::plane(rest),
         "help" | "--help" | "-h" => {
             print_usage();
             Ok(ExitCode::SUCCESS)

@@ -123,10 +123,17 @@ pub fn of_call(error: &kube::Error) -> Verdict {
 }
 
 /// Whether the object that was named with its UID is gone, or another one has its name. The API server says so in several ways.
+/// A conflict about anything else is none: somebody was faster, and it has to be tried again.
 #[must_use]
 pub fn is_gone(error: &kube::Error) -> bool {
+    const ANOTHER: [&str; 3] = ["uid mismatch", "UID in precondition", "UID in the precondition"];
     let kube::Error::Api(status) = error else { return false };
-    matches!(status.code, 404 | 409) || (status.code == 422 && status.message.contains("metadata.uid"))
+    match status.code {
+        404 => true,
+        409 => ANOTHER.iter().any(|words| status.message.contains(words)),
+        422 => status.message.contains("metadata.uid"),
+        _ => false,
+    }
 }
 
 /// What the API server said, in its own words.
@@ -168,7 +175,11 @@ mod tests {
 
     #[test]
     fn another_uid_means_gone_however_it_is_said() {
-        assert!(is_gone(&answered(404, "")) && is_gone(&answered(409, "uid mismatch")));
+        assert!(is_gone(&answered(404, "")));
+        for said in ["uid mismatch: no such object", "UID in precondition: 1", "the UID in the precondition (1)"] {
+            assert!(is_gone(&answered(409, said)));
+        }
+        assert!(!is_gone(&answered(409, "the object \"fluid\" has been modified")), "it has to be tried again");
         assert!(is_gone(&answered(422, "metadata.uid: Invalid value: field is immutable")));
         assert!(!is_gone(&answered(422, "spec.region: Invalid value")));
     }

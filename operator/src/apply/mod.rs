@@ -48,11 +48,14 @@ pub async fn apply(
         }
         let key = (child.kind, child.name.clone());
         match one(child, children.get(&key), pipeline, resources_ready, context).await {
-            Ok(Outcome::AsItWas) => {}
-            Ok(Outcome::Held) => applied.held.push(child.stage.clone()),
+            Ok(Outcome::AsItWas(found)) => children.extend(found.map(|live| (key, live))),
+            Ok(Outcome::Held(found)) => {
+                applied.held.push(child.stage.clone());
+                children.extend(found.map(|live| (key, live)));
+            }
             Ok(Outcome::Now(live)) => {
-                context.children.answered(child.kind, live.clone());
-                children.insert(key, Arc::new(live));
+                context.children.answered(child.kind, Arc::clone(&live));
+                children.insert(key, live);
             }
             // The Pipeline as it is now will be reconciled, too.
             Err(ApplyError::Outdated) => {
@@ -68,10 +71,11 @@ pub async fn apply(
     applied
 }
 
+/// What became of one child, and how it is now.
 enum Outcome {
-    AsItWas,
-    Held,
-    Now(Live),
+    AsItWas(Option<Arc<Live>>),
+    Held(Option<Arc<Live>>),
+    Now(Arc<Live>),
 }
 
 async fn one(
@@ -84,14 +88,14 @@ async fn one(
     let identity = &pipeline.identity();
     let api = api(&context.client, child.kind, &identity.namespace);
     let failed = |source| ApplyError::call("applying", child.kind, &child.name, source);
-    // What carries no label of ours is in no cache: before a name is used for the first time, it is asked for.
+    // What carries no label of ours is in no cache, nor is what no watch has brought yet: an unknown name is asked for.
     let found = match cached {
         Some(live) => Some(Arc::clone(live)),
         None => api.get_opt(&child.name).await.map_err(failed)?.map(Arc::new),
     };
     match step(child, found.as_deref(), identity, resources_ready) {
-        Step::Nothing => Ok(Outcome::AsItWas),
-        Step::Hold => Ok(Outcome::Held),
+        Step::Nothing => Ok(Outcome::AsItWas(found)),
+        Step::Hold => Ok(Outcome::Held(found)),
         Step::Taken(by) => Err(ApplyError::Taken { kind: child.kind, name: child.name.clone(), by }),
         Step::MakeRoom => {
             if let Some(live) = found.filter(|live| !live.is_going()) {
@@ -104,7 +108,7 @@ async fn one(
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
             let live = api.patch(&child.name, &parameters, &Patch::Apply(&child.object)).await.map_err(failed)?;
             tracing::info!(kind = child.kind.as_str(), child = child.name, "a child has been applied");
-            Ok(Outcome::Now(live))
+            Ok(Outcome::Now(Arc::new(live)))
         }
     }
 }
@@ -155,8 +159,7 @@ async fn delete(kind: Kind, live: &Live, identity: &Identity, context: &Context)
             tracing::info!(kind = kind.as_str(), child = live.name(), "a child has been deleted");
             Ok(())
         }
-        // It is gone, or another one has its name.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(source) if error::is_gone(&source) => Ok(()),
         Err(source) => Err(ApplyError::call("deleting", kind, live.name(), source)),
     }
 }

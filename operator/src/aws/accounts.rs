@@ -101,7 +101,8 @@ impl Accounts {
             Some(Known::Found { resources, at, view }) => {
                 (resources == fingerprint && at.elapsed() < self.recheck).then(|| view.clone())
             }
-            Some(Known::Trusted { resources, until }) => (resources == fingerprint && now < *until)
+            // Of a newer spec the status says nothing yet, even if its resources are the same.
+            Some(Known::Trusted { resources, until }) => (ask.was_ready && resources == fingerprint && now < *until)
                 .then(|| ResourcesView::Trusted { again_after: until.saturating_duration_since(now) }),
             Some(Known::Ordered { .. }) => None,
             None if ask.was_ready => {
@@ -237,5 +238,6 @@ mod tests {
         };
         assert!(again_after <= accounts.recheck);
         assert_eq!(accounts.known("uid", "b", AFTER_A_RESTART), None, "the plan is another one");
+        assert_eq!(accounts.known("uid", "a", FIRST), None, "the spec is a newer one");
     }
 }

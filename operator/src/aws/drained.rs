@@ -56,7 +56,6 @@ async fn is_drained(name: &str, sink: &SinkStage, clients: &Clients) -> Result<b
     for shard in shards {
         let at_tip = match rest(checkpoints.get(&shard).map(String::as_str)) {
             Rest::Nothing => true,
-            Rest::Unknown => false,
             Rest::After(start) => {
                 at_tip(sink, &shard, start, clients).await.map_err(|source| failed("reading the stream", source))?
             }
@@ -73,17 +72,15 @@ async fn is_drained(name: &str, sink: &SinkStage, clients: &Clients) -> Result<b
 enum Rest<'a> {
     /// Nothing.
     Nothing,
-    /// No worker has seen the shard yet.
-    Unknown,
     /// What comes after the sequence number; after the oldest record when there is none.
     After(Option<&'a str>),
 }
 
 fn rest(checkpoint: Option<&str>) -> Rest<'_> {
     match checkpoint {
-        None => Rest::Unknown,
         Some("SHARD_END") => Rest::Nothing,
-        Some("TRIM_HORIZON") => Rest::After(None),
+        // No worker has committed anything, or even seen the shard: without a record nothing is left all the same.
+        None | Some("TRIM_HORIZON") => Rest::After(None),
         // Nothing has been committed, and what came before the sink is not for it.
         Some("LATEST" | "AT_TIMESTAMP") => Rest::Nothing,
         Some(sequence) => Rest::After(Some(sequence)),
@@ -166,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_is_left_of_a_shard_follows_from_its_checkpoint() {
-        assert_eq!(rest(None), Rest::Unknown, "no worker has seen it");
+        assert_eq!(rest(None), Rest::After(None), "no worker has seen it");
         assert_eq!(rest(Some("SHARD_END")), Rest::Nothing);
         assert_eq!(rest(Some("TRIM_HORIZON")), Rest::After(None));
         assert_eq!(rest(Some("49590")), Rest::After(Some("49590")));

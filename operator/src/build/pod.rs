@@ -16,11 +16,10 @@ use penstock_api::spec;
 
 use super::config_map::{self, Content};
 use super::{Part, Surroundings, hash, service_account};
-use crate::names::{ADMIN_PORT, CONFIG_ANNOTATION, HTTP_PORT, IMAGE_ANNOTATION, SECRETS_ANNOTATION};
+use crate::names::{ADMIN_PORT, CONFIG_ANNOTATION, CONTAINER, HTTP_PORT, SECRETS_ANNOTATION};
 use crate::observe::Live;
 use crate::validate::ValidatedStage;
 
-const CONTAINER: &str = "stage";
 const CONFIG_FOLDER: &str = "/etc/penstock/stage";
 const SECRETS_FOLDER: &str = "/etc/penstock/secrets";
 /// The user of the image.
@@ -63,7 +62,7 @@ pub(super) fn image(part: Part<'_>, config: &Content, live: Option<&Live>, aroun
         let live = live?;
         let same =
             live.value()["spec"]["template"]["metadata"]["annotations"][CONFIG_ANNOTATION] == config.hash.as_str();
-        (same && !around.settings.roll_on_upgrade).then(|| live.annotation(IMAGE_ANNOTATION).map(str::to_owned))?
+        (same && !around.settings.roll_on_upgrade).then(|| live.given_image.as_deref().map(str::to_owned))?
     };
     let told = part.stage.template.image.clone();
     told.or_else(given_before).unwrap_or_else(|| around.settings.stage_image.clone())

@@ -69,15 +69,19 @@ impl ChildCache {
             }
             Event::Apply(live) => {
                 state.watches.entry(watch).or_default().trouble = None;
-                state.put(kind, live).into_iter().collect()
+                state.put_newer(kind, Arc::new(live))
             }
             Event::Delete(live) => state.remove(kind, &live).into_iter().collect(),
         }
     }
 
-    /// Takes in what the API server answered to an apply: the watch brings it only later.
-    pub fn answered(&self, kind: Kind, live: Live) {
-        let _ = self.0.write().put(kind, live);
+    /// Takes in what the API server answered to an apply, where a former version of the same object is known: the watch brings
+    /// the answer's only later, or has brought what came after it.
+    ///
+    /// Nothing is kept of an object that is not known. It may be gone by the time its answer comes, and no watch tells of that
+    /// twice; whoever needs it before the watch brings it asks for it by name.
+    pub fn answered(&self, kind: Kind, live: Arc<Live>) {
+        self.0.write().renew(kind, live);
     }
 
     /// A watch fails.
@@ -111,9 +115,39 @@ impl ChildCache {
 }
 
 impl State {
-    fn put(&mut self, kind: Kind, live: Live) -> Option<PipelineName> {
+    /// Puts a child in, unless a later version of it is there. A list is believed in any case.
+    fn put_newer(&mut self, kind: Kind, live: Arc<Live>) -> Vec<PipelineName> {
+        let known = self.known(kind, &live);
+        if known.is_some_and(|there| is_older(&live, there)) {
+            return Vec::new();
+        }
+        // Somebody may have made it say that it belongs to another Pipeline.
+        let former = if known.is_none() { self.take_from_others(kind, &live) } else { None };
+        former.into_iter().chain(self.put(kind, live)).collect()
+    }
+
+    /// Takes a child from the Pipeline that it said it belonged to before.
+    fn take_from_others(&mut self, kind: Kind, live: &Live) -> Option<PipelineName> {
+        let (namespace, key) = (live.metadata.namespace.as_deref()?, (kind, live.name().to_owned()));
+        let mut others = self.children.iter_mut().filter(|(pipeline, _)| pipeline.0 == namespace);
+        others.find_map(|(pipeline, children)| children.remove(&key).map(|_| pipeline.clone()))
+    }
+
+    /// Puts a later version of a child that is there in its place.
+    fn renew(&mut self, kind: Kind, live: Arc<Live>) {
+        if self.known(kind, &live).is_some_and(|there| is_older(there, &live)) {
+            let _ = self.put(kind, live);
+        }
+    }
+
+    /// What is there under the name of a child.
+    fn known(&self, kind: Kind, live: &Live) -> Option<&Arc<Live>> {
+        self.children.get(&owner(live)?)?.get(&(kind, live.name().to_owned()))
+    }
+
+    fn put(&mut self, kind: Kind, live: Arc<Live>) -> Option<PipelineName> {
         let pipeline = owner(&live)?;
-        self.children.entry(pipeline.clone()).or_default().insert((kind, live.name().to_owned()), Arc::new(live));
+        self.children.entry(pipeline.clone()).or_default().insert((kind, live.name().to_owned()), live);
         Some(pipeline)
     }
 
@@ -121,7 +155,7 @@ impl State {
         let pipeline = owner(live)?;
         let children = self.children.get_mut(&pipeline)?;
         let key = (kind, live.name().to_owned());
-        // An answer may have brought the successor of what the watch says is gone.
+        // What the watch says is gone may have a successor.
         if children.get(&key).is_some_and(|there| there.uid() == live.uid()) {
             children.remove(&key);
         }
@@ -152,11 +186,17 @@ impl State {
             let version = |live: &Live| (live.metadata.uid.clone(), live.metadata.resource_version.clone());
             let there = self.children.get(&pipeline).and_then(|children| children.get(&(kind, name)));
             if there.is_none_or(|there| version(there) != version(&live)) {
-                touched.extend(self.put(kind, live));
+                touched.extend(self.put(kind, Arc::new(live)));
             }
         }
         touched.into_iter().collect()
     }
+}
+
+/// Whether it is a former version of the same object. Versions are numbers that grow, as Kubernetes promises since 1.35.
+fn is_older(live: &Live, there: &Live) -> bool {
+    let version = |live: &Live| live.metadata.resource_version.as_ref()?.parse::<u128>().ok();
+    live.uid() == there.uid() && version(live).zip(version(there)).is_some_and(|(live, there)| live < there)
 }
 
 fn owner(live: &Live) -> Option<PipelineName> {
@@ -227,7 +267,7 @@ mod tests {
     #[test]
     fn a_late_word_of_a_deletion_does_not_take_the_successor() {
         let cache = listed(vec![live("a", "a-1", "1")]);
-        cache.answered(Kind::Service, live("a", "a-1", "2"));
+        let _ = cache.take(Kind::Service, "", Event::Apply(live("a", "a-1", "2")));
         let _ = cache.take(Kind::Service, "", Event::Delete(live("a", "a-1", "1")));
         assert_eq!(names(&cache, "a"), ["a-1"]);
         let _ = cache.take(Kind::Service, "", Event::Delete(live("a", "a-1", "2")));
@@ -235,9 +275,62 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_comes_after_the_word_of_the_deletion_leaves_no_ghost() {
+        let cache = listed(vec![live("a", "a-1", "1")]);
+        let _ = cache.take(Kind::Service, "", Event::Delete(live("a", "a-1", "1")));
+        cache.answered(Kind::Service, Arc::new(versioned("2")));
+        assert!(names(&cache, "a").is_empty());
+        // Nor after a list that has not got it any more, nor beside its successor.
+        let cache = listed(vec![live("a", "a-1", "1")]);
+        let _ = relist(&cache, Vec::new());
+        cache.answered(Kind::Service, Arc::new(versioned("2")));
+        assert!(names(&cache, "a").is_empty());
+        let cache = listed(vec![live("a", "a-1", "3")]);
+        cache.answered(Kind::Service, Arc::new(versioned("4")));
+        assert_eq!(cache.of("shop", "a")[&(Kind::Service, "a-1".to_owned())].uid(), "3");
+    }
+
+    #[test]
+    fn a_child_that_says_it_belongs_to_another_pipeline_is_taken_from_the_former() {
+        let cache = listed(vec![live("a", "a-1", "1"), live("a", "a-2", "2")]);
+        let mut moved = live("b", "a-1", "1");
+        moved.metadata.resource_version = Some("3".to_owned());
+        let touched = cache.take(Kind::Service, "", Event::Apply(moved));
+        assert_eq!(touched, [("shop".to_owned(), "a".to_owned()), ("shop".to_owned(), "b".to_owned())]);
+        assert_eq!((names(&cache, "a"), names(&cache, "b")), (vec!["a-2".to_owned()], vec!["a-1".to_owned()]));
+    }
+
+    #[test]
     fn during_a_list_the_old_children_stay_known() {
         let cache = listed(vec![live("a", "a-1", "1")]);
         let _ = cache.take(Kind::Service, "", Event::Init);
         assert_eq!(names(&cache, "a"), ["a-1"]);
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_does_not_hide_what_the_watch_has_brought_since() {
+        let cache = listed(vec![versioned("9")]);
+        let version = || {
+            let children = cache.of("shop", "a");
+            children[&(Kind::Service, "a-1".to_owned())].metadata.resource_version.clone().unwrap()
+        };
+        cache.answered(Kind::Service, Arc::new(versioned("10")));
+        assert_eq!(version(), "10", "the watch comes later");
+        let touched = cache.take(Kind::Service, "", Event::Apply(versioned("11")));
+        assert_eq!((touched.len(), version().as_str()), (1, "11"));
+        cache.answered(Kind::Service, Arc::new(versioned("10")));
+        assert_eq!(version(), "11");
+        assert!(cache.take(Kind::Service, "", Event::Apply(versioned("10"))).is_empty(), "it is no news");
+        let _ = cache.take(Kind::Service, "", Event::Init);
+        let _ = cache.take(Kind::Service, "", Event::InitApply(versioned("8")));
+        let _ = cache.take(Kind::Service, "", Event::InitDone);
+        assert_eq!(version(), "8", "a list says what there is");
+    }
+
+    /// The same object at another version.
+    fn versioned(version: &str) -> Live {
+        let mut live = live("a", "a-1", "1");
+        live.metadata.resource_version = Some(version.to_owned());
+        live
     }
 }

@@ -6,12 +6,13 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::names::{FIELD_MANAGER, PIPELINE_LABEL, STAGE_LABEL};
+use crate::names::{CONTAINER, FIELD_MANAGER, IMAGE_ANNOTATION, PIPELINE_LABEL, STAGE_LABEL};
 
 /// The kinds of children, in the order in which they are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +78,9 @@ pub struct Live {
     rest: Box<str>,
     /// Whether somebody else scales it: a manager of the `scale` subresource owns `spec.replicas`.
     pub scaled_elsewhere: bool,
+    /// The image that the operator gave its pods: as it has noted, or where somebody else has written over that, as the
+    /// container has it.
+    pub given_image: Option<Box<str>>,
 }
 
 impl<'de> Deserialize<'de> for Live {
@@ -88,14 +92,41 @@ impl<'de> Deserialize<'de> for Live {
         for field in ["apiVersion", "kind"] {
             value.as_object_mut().map(|object| object.remove(field));
         }
-        let managed = metadata.managed_fields.take().unwrap_or_default();
-        let scaled_elsewhere = managed.iter().any(|entry| {
-            entry.manager.as_deref() != Some(FIELD_MANAGER)
-                && entry.subresource.as_deref() == Some("scale")
-                && entry.fields_v1.as_ref().is_some_and(|fields| !fields.0["f:spec"]["f:replicas"].is_null())
-        });
-        Ok(Self { metadata, rest: value.to_string().into(), scaled_elsewhere })
+        let others = Others(metadata.managed_fields.take().unwrap_or_default());
+        let scaled_elsewhere = others.own(Some("scale"), |fields| &fields["f:spec"]["f:replicas"]);
+        let given_image = given_image(&metadata, &value, &others).map(Into::into);
+        Ok(Self { metadata, rest: value.to_string().into(), scaled_elsewhere, given_image })
     }
+}
+
+/// What is written by whom.
+struct Others(Vec<ManagedFieldsEntry>);
+
+impl Others {
+    /// Whether somebody but the operator owns a field, by way of a subresource or of the object itself.
+    fn own(&self, subresource: Option<&str>, field: impl Fn(&Value) -> &Value) -> bool {
+        self.0.iter().any(|entry| {
+            entry.manager.as_deref() != Some(FIELD_MANAGER)
+                && entry.subresource.as_deref() == subresource
+                && entry.fields_v1.as_ref().is_some_and(|fields| !field(&fields.0).is_null())
+        })
+    }
+}
+
+fn given_image<'a>(metadata: &'a ObjectMeta, value: &'a Value, others: &Others) -> Option<&'a str> {
+    let noted = metadata.annotations.as_ref().and_then(|all| all.get(IMAGE_ANNOTATION)).map(String::as_str);
+    let noted = noted.filter(|_| {
+        !others.own(None, |fields| &fields["f:metadata"]["f:annotations"][format!("f:{IMAGE_ANNOTATION}")])
+    });
+    let containers = value.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+    let used = || {
+        let container = containers?.iter().find(|container| container["name"] == CONTAINER)?;
+        let key = format!(r#"k:{{"name":"{CONTAINER}"}}"#);
+        let is_foreign =
+            others.own(None, |fields| &fields["f:spec"]["f:template"]["f:spec"]["f:containers"][&key]["f:image"]);
+        container["image"].as_str().filter(|_| !is_foreign)
+    };
+    noted.or_else(used)
 }
 
 impl Resource for Live {
@@ -195,6 +226,28 @@ mod tests {
         assert!(managed("kube-controller-manager", Some("scale")).scaled_elsewhere);
         assert!(!managed("kubectl-edit", None).scaled_elsewhere, "that is drift");
         assert!(!managed("penstock", Some("scale")).scaled_elsewhere);
+    }
+
+    #[test]
+    fn the_image_that_was_given_is_known_though_somebody_writes_over_one_of_its_places() {
+        let image = |noted: &str, used: &str, foreign: Value| {
+            let entry = json!({ "manager": "x", "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": foreign });
+            let live: Live = serde_json::from_value(json!({
+                "metadata": { "annotations": { (IMAGE_ANNOTATION): noted }, "managedFields": [entry] },
+                "spec": { "template": { "spec": { "containers": [{ "name": CONTAINER, "image": used }] } } },
+            }))
+            .unwrap();
+            live.given_image.map(String::from)
+        };
+        let note = json!({ "f:metadata": { "f:annotations": { "f:penstock.dev/image": {} } } });
+        let container = json!({ "f:containers": { "k:{\"name\":\"stage\"}": { "f:image": {} } } });
+        let container = json!({ "f:spec": { "f:template": { "f:spec": container } } });
+        let mut both = note.clone();
+        both["f:spec"] = container["f:spec"].clone();
+        assert_eq!(image("ours", "ours", json!({})).as_deref(), Some("ours"));
+        assert_eq!(image("theirs", "ours", note).as_deref(), Some("ours"));
+        assert_eq!(image("ours", "theirs", container).as_deref(), Some("ours"));
+        assert_eq!(image("theirs", "theirs", both), None);
     }
 
     #[test]

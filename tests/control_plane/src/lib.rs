@@ -1,0 +1,32 @@
+//! A control plane for tests: a real kube-apiserver and etcd, without kubelet and controllers.
+//!
+//! [`Plane`] starts the two, from a binary that is built from the Go module beside this crate when it is first asked for.
+//! [`World`] is one test's part of it: a namespace, an AWS account of its own (the embedded engines), the operator as a
+//! library with the rights of the chart's role and no others, and something that fills in the status of Deployments.
+//! [`Wire`] stands between the operator and both, sees every call, and may lose, refuse or withhold it. [`Audit`] is what the
+//! API server itself says that it was asked for.
+//!
+//! It knows the operator and the engines; it is a dependency of tests only.
+
+mod account;
+mod audit;
+mod binaries;
+mod deployments;
+mod operator_process;
+mod plane;
+mod rights;
+mod snapshot;
+mod wait;
+mod wire;
+mod world;
+
+pub use account::{Account, Inventory};
+pub use audit::{Audit, Request};
+pub use deployments::BROKEN_IMAGE;
+pub use operator_process::{Installation, OperatorProcess};
+pub use plane::{Plane, shared};
+pub use rights::{OPERATOR, Right, granted, manifests, rules, token};
+pub use snapshot::{children, masked};
+pub use wait::{eventually, steady};
+pub use wire::{Answer, Call, Fault, Lists, Outcome, Script, Target, Wire};
+pub use world::{Manifest, Operator, World, condition};

@@ -1,0 +1,186 @@
+//! A Pipeline from its beginning to its end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::ensure;
+use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
+use penstock_control_plane::{Manifest, Wire, World, children, eventually, shared, steady};
+use penstock_operator::names;
+use serde_json::json;
+
+/// How long nothing may happen before it counts as quiet.
+const QUIET: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn a_pipeline_gets_its_children_its_stream_and_its_tables_and_says_so() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "create").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    world.apply(&Manifest::example("ecommerce").unwrap()).await.unwrap();
+    let pipeline = world.ready("ecommerce").await.unwrap();
+
+    let children = children(&world.client, &world.namespace).await.unwrap();
+    // The name of a ConfigMap goes on with the hash of its content.
+    let stage = |name: &str| name.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");
+    let there: BTreeSet<_> = children.keys().map(|name| stage(name)).collect();
+    let mut expected = BTreeSet::from(["Service/ecommerce-orders".to_owned()]);
+    for kind in ["ServiceAccount", "ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Deployment"] {
+        expected.extend(["orders", "raw", "tables"].map(|stage| format!("{kind}/ecommerce-{stage}")));
+    }
+    assert_eq!((children.len(), there), (expected.len(), expected));
+    for (name, child) in &children {
+        let owners = child.owner_references();
+        assert!(
+            matches!(owners, [owner] if owner.uid == pipeline.uid().unwrap()
+            && owner.controller == Some(true) && owner.block_owner_deletion == Some(true)),
+            "{name}: {owners:?}"
+        );
+    }
+
+    let inventory = world.account.inventory().await.unwrap();
+    let prefix = format!("{}.ecommerce", world.namespace);
+    let ours: BTreeSet<_> = inventory.keys().map(|name| name.replace(&prefix, "ME")).collect();
+    let expected = [
+        "bucket/acme-lake",
+        "stream/ME.events",
+        "table/ME.raw.leases",
+        "table/ME.tables.leases",
+        "table/ecommerce-customers",
+        "table/ecommerce-invoices",
+    ];
+    assert_eq!(ours, expected.map(str::to_owned).into());
+    for (name, tags) in inventory.iter().filter(|(name, _)| !name.starts_with("bucket/")) {
+        assert_eq!(tags.get("penstock.dev/namespace"), Some(&world.namespace), "{name}");
+        assert_eq!(tags.get("penstock.dev/pipeline").map(String::as_str), Some("ecommerce"), "{name}");
+    }
+
+    let status = world.status("ecommerce").await.unwrap();
+    let said: Vec<_> = status.conditions.iter().map(|condition| condition.condition_type.as_str()).collect();
+    assert_eq!(said, ["Ready", "Reconciling", "Stalled", "Streams", "Tables", "Stages", "Access"]);
+    assert!(status.conditions.iter().all(|condition| condition.observed_generation == pipeline.metadata.generation));
+    assert_eq!(status.stages_ready.as_deref(), Some("3/3"));
+    assert!(pipeline.finalizers().is_empty(), "nothing is to be deleted with it");
+}
+
+#[tokio::test]
+async fn what_is_as_it_should_be_is_not_written_again_by_a_request_nor_by_another_operator() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "quiet").await.unwrap();
+    let first = world.operator(&Wire::default()).await.unwrap();
+    world.apply(&Manifest::example("ecommerce").unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    let before = steady("the versions", QUIET, async || world.versions("ecommerce").await).await.unwrap();
+    first.crash().await;
+
+    let wire = Wire::default();
+    let second = world.operator(&wire).await.unwrap();
+    eventually("the second operator has reconciled", async || {
+        let health = second.health.not_ready();
+        ensure!(
+            health.is_empty() && wire.calls().iter().any(|outcome| outcome.call.path.contains("/secrets/")),
+            "{health:?}"
+        );
+        Ok(())
+    })
+    .await
+    .unwrap();
+    steady("the second operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
+    assert_eq!(wire.writes(), []);
+    assert_eq!(world.versions("ecommerce").await.unwrap(), before);
+
+    let annotation = json!({ "metadata": { "annotations": { (names::REQUEST_ANNOTATION): "now" } } });
+    let patched =
+        world.pipelines().patch("ecommerce", &PatchParams::default(), &Patch::Merge(&annotation)).await.unwrap();
+    eventually("the request is echoed", async || {
+        let echoed = world.status("ecommerce").await?.observed_request;
+        ensure!(echoed.as_deref() == Some("now"), "{echoed:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    steady("the second operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
+    let writes: Vec<_> = wire.writes().iter().map(|outcome| outcome.call.to_string()).collect();
+    let status = format!("PATCH /apis/penstock.dev/v1alpha1/namespaces/{}/pipelines/ecommerce/status", world.namespace);
+    assert_eq!(writes, [status], "only the echo");
+    assert_eq!(patched.metadata.generation, world.pipelines().get("ecommerce").await.unwrap().metadata.generation);
+}
+
+#[tokio::test]
+async fn an_edit_of_one_sink_rolls_that_sink_alone() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "edit").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    let manifest = Manifest::example("ecommerce").unwrap();
+    world.apply(&manifest).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    let before = children(&world.client, &world.namespace).await.unwrap();
+
+    world.apply(&manifest.with("/spec/sinks/0/s3/rotate/age", "7m").unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    let after = children(&world.client, &world.namespace).await.unwrap();
+    let untouched = |name: &str| {
+        before.get(name).map(|child| child.resource_version()) == after.get(name).map(|child| child.resource_version())
+    };
+    let touched: Vec<_> = before.keys().filter(|name| !untouched(name)).map(|name| name.as_str()).collect();
+    assert!(touched.contains(&"Deployment/ecommerce-raw"));
+    assert!(touched.iter().all(|name| name.contains("/ecommerce-raw")), "{touched:?}");
+}
+
+#[tokio::test]
+async fn a_pipeline_that_is_suspended_has_no_pods_and_comes_back() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "suspend").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    let manifest = Manifest::example("ecommerce").unwrap();
+    world.apply(&manifest).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+
+    for how in ["Now", "Drain"] {
+        world.apply(&manifest.clone().with("/spec/suspend", how).unwrap()).await.unwrap();
+        world.said("ecommerce", "False", "Suspended").await.unwrap();
+        for (name, child) in children(&world.client, &world.namespace).await.unwrap() {
+            assert!(!name.starts_with("Deployment/") || child.data["spec"]["replicas"] == 0, "{how}: {name}");
+        }
+        world.apply(&manifest).await.unwrap();
+        world.ready("ecommerce").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn with_retain_a_pipeline_goes_at_once_and_its_data_stays() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "retain").await.unwrap();
+    let wire = Wire::default();
+    let _operator = world.operator(&wire).await.unwrap();
+    world.apply(&Manifest::example("ecommerce").unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    let before = world.account.inventory().await.unwrap();
+    steady("the operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
+    let writes = wire.writes().len();
+
+    world.delete("ecommerce").await.unwrap();
+    world.gone("ecommerce").await.unwrap();
+    steady("the operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
+    assert_eq!(wire.writes().len(), writes, "{:?}", &wire.writes()[writes..]);
+    assert_eq!(world.account.inventory().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn with_delete_everything_that_is_ours_goes_and_nothing_else() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "delete").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    let manifest = Manifest::example("ecommerce").unwrap();
+    let manifest = manifest.with("/spec/buffers/0/kinesis/deletionPolicy", "Delete").unwrap();
+    let manifest = manifest.with("/spec/sinks/1/dynamodb/tables/0/deletionPolicy", "Delete").unwrap();
+    world.apply(&manifest).await.unwrap();
+    let pipeline = world.ready("ecommerce").await.unwrap();
+    assert_eq!(pipeline.finalizers(), [names::FINALIZER]);
+
+    world.delete("ecommerce").await.unwrap();
+    world.gone("ecommerce").await.unwrap();
+    let left: Vec<_> = world.account.inventory().await.unwrap().into_keys().collect();
+    assert_eq!(left, ["bucket/acme-lake", "table/ecommerce-customers"], "the second table is to stay");
+}
