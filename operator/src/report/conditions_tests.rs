@@ -31,6 +31,8 @@ fn working() -> Known {
             resource(Kind::Bucket, ready()),
         ]),
         stages: vec![stage("orders", StageState::Ready), stage("raw", StageState::Ready)],
+        removals: Vec::new(),
+        inventory: Vec::new(),
         missing_secrets: Vec::new(),
         failures: Vec::new(),
         suspend: None,

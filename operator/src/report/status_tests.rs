@@ -16,6 +16,8 @@ fn known(state: StageState) -> Findings {
             endpoint: Some("http://ecommerce-orders.shop.svc/orders".to_owned()),
             state,
         }],
+        removals: Vec::new(),
+        inventory: Vec::new(),
         missing_secrets: Vec::new(),
         failures: Vec::new(),
         suspend: None,
@@ -93,6 +95,8 @@ fn what_was_said_of_a_former_spec_is_no_answer_for_the_new_one() {
     let not_looked_at = Findings::Known(Known {
         resources: ResourcesView::NotLookedAt { again_after: std::time::Duration::from_secs(1) },
         stages: Vec::new(),
+        removals: Vec::new(),
+        inventory: Vec::new(),
         missing_secrets: Vec::new(),
         failures: Vec::new(),
         suspend: None,
