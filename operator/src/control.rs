@@ -52,8 +52,9 @@ fn in_scope(scope: &str, context: &Arc<Context>, health: &Health) -> BoxStream<'
     let waiting = Arc::clone(context);
     let queue = queue
         .inspect(move |request| {
-            let Ok(ReconcileRequest { obj_ref, .. }) = request;
-            waiting.queue.ask(obj_ref.namespace.as_deref().unwrap_or_default(), &obj_ref.name);
+            if let Ok(ReconcileRequest { obj_ref, .. }) = request {
+                waiting.queue.ask(obj_ref.namespace.as_deref().unwrap_or_default(), &obj_ref.name);
+            }
         })
         .boxed();
     let begun = Arc::clone(context);

@@ -55,16 +55,16 @@ pub(crate) async fn look(
         Step::Shorten if !nothing_is_missed(plan, clients).await? => {
             Ok(Look::Deferred(provisioned(vec![waits_for_readers(plan, &seen)])))
         }
-        step => match change(step, plan, &seen, kinesis).await {
-            Ok(doing) => Ok(Look::Again(doing)),
+        step => match (change(step, plan, &seen, kinesis).await, waits_for_aws(step)) {
+            (Ok(doing), _) => Ok(Look::Again(doing)),
             // The stream works as it is, and holds nothing up.
-            Err(CallError::Limited(error)) => {
+            (Err(CallError::Limited(error)), Some(waits)) => {
                 let error: &dyn std::error::Error = error.as_ref();
                 tracing::info!(stream = plan.name, error, "AWS does not let a stream be changed as often as that");
-                let waits = waits_for_aws(step).map(str::to_owned);
+                let waits = std::iter::once(waits.to_owned());
                 Ok(Look::Deferred(provisioned(drift(plan, &seen).into_iter().chain(waits).collect())))
             }
-            Err(error) => Err(error),
+            (Err(error), _) => Err(error),
         },
     }
 }

@@ -51,15 +51,15 @@ pub(crate) async fn look(
             calls::tag(plan, &seen.arn, dynamodb, options).await?;
             Ok(Look::Again("the table is being tagged as this Pipeline's"))
         }
-        step => match change(step, plan, dynamodb).await {
-            Ok(doing) => Ok(Look::Again(doing)),
+        step => match (change(step, plan, dynamodb).await, waits_for_aws(step, &seen)) {
+            (Ok(doing), _) => Ok(Look::Again(doing)),
             // The table works as it is, and holds nothing up.
-            Err(CallError::Limited(error)) => {
+            (Err(CallError::Limited(error)), Some(waits)) => {
                 let error: &dyn std::error::Error = error.as_ref();
                 tracing::info!(table = plan.name, error, "AWS does not let a table be changed as often as that");
-                Ok(Look::Deferred(provisioned(waits_for_aws(step, &seen).into_iter().collect())))
+                Ok(Look::Deferred(provisioned(vec![waits])))
             }
-            Err(error) => Err(error),
+            (Err(error), _) => Err(error),
         },
     }
 }

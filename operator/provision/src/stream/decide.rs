@@ -181,7 +181,7 @@ pub(crate) fn waits_for_readers(plan: &StreamPlan, seen: &Seen) -> String {
     )
 }
 
-/// What a change waits for that AWS does not let happen yet.
+/// What a change waits for that AWS lets happen so often in a day.
 pub(crate) fn waits_for_aws(step: &Step) -> Option<&'static str> {
     match step {
         Step::Reshard(_) => Some(
@@ -192,10 +192,7 @@ pub(crate) fn waits_for_aws(step: &Step) -> Option<&'static str> {
         Step::Encrypt(_) | Step::StopEncryption(_) => {
             Some("AWS changes a stream's encryption 25 times in 24 hours: it follows when it lets it")
         }
-        Step::Lengthen | Step::Shorten | Step::RaiseRecordSize(_) => {
-            Some("AWS does not let it be changed yet: it follows when it does")
-        }
-        Step::Create | Step::Wait(_) | Step::Adopt | Step::Ready(_) => None,
+        _ => None,
     }
 }
 

@@ -168,7 +168,7 @@ fn billing_difference(wanted: BillingPlan, seen: &Seen) -> String {
     format!("it is {} and the Pipeline says {}", text(seen.billing), text(wanted))
 }
 
-/// What a change waits for that AWS does not let happen yet.
+/// What a change waits for that AWS lets happen so often in a day or an hour.
 pub(crate) fn waits_for_aws(step: &Step, seen: &Seen) -> Option<String> {
     match step {
         Step::Bill(wanted) => Some(format!(
@@ -184,8 +184,7 @@ pub(crate) fn waits_for_aws(step: &Step, seen: &Seen) -> Option<String> {
             "its time to live is on {attribute:?}, which the Pipeline does not say; DynamoDB changes it once an hour: it \
              follows when it lets it"
         )),
-        Step::Protect(_) | Step::SetRecovery(_) => Some("AWS does not let it be changed yet: it follows when it does".to_owned()),
-        Step::Create | Step::Wait(_) | Step::Adopt | Step::Ready(_) | Step::Defer(_) => None,
+        _ => None,
     }
 }
 
