@@ -22,9 +22,8 @@ pub fn next(before: &[ResourceStatus], resources: &Resources) -> Vec<ResourceSta
         let stream = there.stream.as_deref().and_then(|stream| find(&named, stream).or_else(|| find(before, stream)));
         there.deletion_policy = stream.map_or(there.deletion_policy, |stream| stream.deletion_policy);
     }
-    let shares_a_fate = |there: &ResourceStatus| {
-        there.stream.as_deref().is_some_and(|stream| is_named(ResourceKind::Stream, stream))
-    };
+    let shares_a_fate =
+        |there: &ResourceStatus| there.stream.as_deref().is_some_and(|stream| is_named(ResourceKind::Stream, stream));
     left.retain(|there| there.deletion_policy == DeletionPolicy::Delete || shares_a_fate(there));
     // Those that are to go come first: of the others some may be forgotten, which only keeps them.
     left.sort_by_key(|there| there.deletion_policy == DeletionPolicy::Retain);

@@ -54,7 +54,10 @@ pub fn describe() {
         "Attempts of calls of AWS by operation and outcome. Many that have `failed`: see the failures by reason, and the \
          operator's log"
     );
-    describe_gauge!(PIPELINES, "Pipelines by state. Of those that are `stalled` the message of `Ready` says what to do");
+    describe_gauge!(
+        PIPELINES,
+        "Pipelines by state. Of those that are `stalled` the message of `Ready` says what to do"
+    );
     describe_gauge!(LEADING, "1 while this replica leads. The sum over all replicas is 1, but for moments");
 }
 

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use buffer::{Buffer, DeletionPolicy, Encryption, EncryptionType, Existing, Kinesis, StreamMode};
 pub use patterns::NAME_PATTERN;
 pub use sink::{
-    Billing, BillingMode, Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3, Sink,
-    StartAt, Table, Ttl, Write,
+    Billing, BillingMode, Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3,
+    Sink, StartAt, Table, Ttl, Write,
 };
 pub use source::{Aggregation, ApiKeys, Auth, Http, HttpLimits, Source};
 pub use status::{Condition, ConditionStatus, PipelineStatus, ResourceKind, ResourceStatus, StageStatus};

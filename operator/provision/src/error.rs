@@ -250,8 +250,7 @@ mod tests {
         assert_eq!(verdict(None, None), Verdict::Passing);
         assert_eq!(verdict(Some(400), Some("ResourceNotFoundException")), Verdict::NotFound);
         assert_eq!(verdict(Some(404), None), Verdict::NotFound);
-        let lasting =
-            [(400, "ValidationException"), (409, "BucketAlreadyExists"), (400, "KMSDisabledException")];
+        let lasting = [(400, "ValidationException"), (409, "BucketAlreadyExists"), (400, "KMSDisabledException")];
         for (status, code) in lasting {
             assert!(matches!(verdict(Some(status), Some(code)), Verdict::Lasting(_)), "{code}");
         }

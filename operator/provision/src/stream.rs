@@ -52,7 +52,7 @@ pub(crate) async fn look(
             calls::tag(plan, kinesis, options).await?;
             Ok(Look::Again("the stream is being tagged as this Pipeline's"))
         }
-        Step::Shorten if !nothing_is_missed(plan, clients).await? => {
+        Step::Shorten if !nothing_is_missed(plan, clients).await => {
             Ok(Look::Deferred(provisioned(vec![waits_for_readers(plan, &seen)])))
         }
         step => match (change(step, plan, &seen, kinesis).await, waits_for_aws(step)) {
@@ -108,27 +108,33 @@ async fn change(step: &Step, plan: &StreamPlan, seen: &Seen, kinesis: &Client) -
         Step::StopEncryption(key) => {
             calls::stop_encryption(plan, key, kinesis).await.map(|()| "the stream's encryption is being switched off")
         }
-        Step::SetMode => {
-            calls::set_mode(plan, &seen.arn, kinesis).await.map(|()| "the stream's mode is being changed")
-        }
-        Step::Reshard(shards) => {
-            calls::reshard(plan, *shards, kinesis).await.map(|()| "the stream is being resharded")
-        }
+        Step::SetMode => calls::set_mode(plan, &seen.arn, kinesis).await.map(|()| "the stream's mode is being changed"),
+        Step::Reshard(shards) => calls::reshard(plan, *shards, kinesis).await.map(|()| "the stream is being resharded"),
         Step::Create | Step::Wait(_) | Step::Ready(_) | Step::Adopt => Ok("the stream is being looked at"),
     }
 }
 
-/// Whether no sink would miss a record that a shorter retention deletes.
-async fn nothing_is_missed(plan: &StreamPlan, clients: &Clients) -> Result<bool, CallError> {
+/// Whether no sink would miss a record that a shorter retention deletes; not when that cannot be told.
+async fn nothing_is_missed(plan: &StreamPlan, clients: &Clients) -> bool {
     let kept = Duration::from_secs(u64::from(plan.retention_hours) * 3600);
     let before = SystemTime::now().checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
     for lease_table in &plan.readers {
-        let stored = has_stored(&plan.name, lease_table, Some(before), clients).await;
-        if !stored.map_err(|error| CallError::Passing(Box::new(error)))? {
-            return Ok(false);
+        match has_stored(&plan.name, lease_table, Some(before), clients).await {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(
+                    stream = plan.name,
+                    lease_table,
+                    error,
+                    "it cannot be told whether a sink would miss records, so the retention is not shortened"
+                );
+                return false;
+            }
         }
     }
-    Ok(true)
+    true
 }
 
 /// One step towards the stream being gone, when it is this Pipeline's.

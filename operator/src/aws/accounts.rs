@@ -121,12 +121,7 @@ impl Accounts {
     }
 
     /// Orders a look at some streams and tables, or picks up what was ordered.
-    fn may_look(
-        &self,
-        key: &str,
-        account: &Account,
-        (streams, tables): (usize, usize),
-    ) -> Result<(), Duration> {
+    fn may_look(&self, key: &str, account: &Account, (streams, tables): (usize, usize)) -> Result<(), Duration> {
         let now = Instant::now();
         let mut known = self.known.lock();
         let due = match known.get(key) {

@@ -120,7 +120,10 @@ fn an_image_that_the_pipeline_names_no_more_is_not_kept() {
     assert!(annotations.get(IMAGE_ANNOTATION).is_none(), "{annotations}");
     let desired = fixture.built(&settings(), &observed(rolled_out(&named)));
     assert_eq!(template(&desired, "ecommerce-raw")["spec"]["containers"][0]["image"], "penstock:1");
-    assert_eq!(find(&desired, Kind::Deployment, "ecommerce-raw")["metadata"]["annotations"][IMAGE_ANNOTATION], "penstock:1");
+    assert_eq!(
+        find(&desired, Kind::Deployment, "ecommerce-raw")["metadata"]["annotations"][IMAGE_ANNOTATION],
+        "penstock:1"
+    );
 }
 
 #[test]

@@ -117,7 +117,11 @@ mod tests {
         let failed = || ResourceState::Failed { reason: "access_denied", message: "x".to_owned() };
         assert_eq!(Next::of(&known(failed())), Next::Troubled);
         let deferred = ResourceState::Deferred(vec!["x".to_owned()]);
-        assert_eq!(Next::of(&known(deferred)), Next::After(DEFERRED), "it works, and AWS lets nothing happen for hours");
+        assert_eq!(
+            Next::of(&known(deferred)),
+            Next::After(DEFERRED),
+            "it works, and AWS lets nothing happen for hours"
+        );
         let removal = |state| ResourceView { kind: Kind::Table, name: "t".to_owned(), state };
         let removing = |state| Known { removals: vec![removal(state)], ..ready() };
         assert_eq!(Next::of(&removing(ResourceState::Waiting("x"))), Next::Soon);

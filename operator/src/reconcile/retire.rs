@@ -115,7 +115,8 @@ mod tests {
         assert!(is_unused(&pipeline, &views(&StageState::Ready), &without_raw));
         assert!(is_unused(&pipeline, &views(&StageState::Resting), &without_raw));
         assert!(!is_unused(&pipeline, &views(&StageState::Ready), &rolled_out(&fixture.fresh())), "its pods are there");
-        for state in [StageState::RollingOut, StageState::NotReady, StageState::Held, StageState::Failed(String::new())] {
+        for state in [StageState::RollingOut, StageState::NotReady, StageState::Held, StageState::Failed(String::new())]
+        {
             assert!(!is_unused(&pipeline, &views(&state), &without_raw), "{state:?}: old pods may use it");
         }
     }

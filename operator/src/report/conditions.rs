@@ -214,8 +214,7 @@ fn resources(condition: &'static str, kind: Kind, known: &Known, before: &impl B
         return concern;
     }
     let removals: Vec<_> = known.removals.iter().collect();
-    of_kind(&removals, kind)
-        .map_or(concern, |found| Concern { said: Said { condition, ..found.said }, ..found })
+    of_kind(&removals, kind).map_or(concern, |found| Concern { said: Said { condition, ..found.said }, ..found })
 }
 
 fn named(condition: &'static str, kind: Kind, known: &Known, before: &impl Before) -> Concern {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PipelineRef, PlanError, SinkTarget, StageConfig, StageKind, resource_name};
 use super::stage::lease_table;
+use super::{PipelineRef, PlanError, SinkTarget, StageConfig, StageKind, resource_name};
 use crate::spec::{
     Billing, BillingMode, DeletionPolicy, Encryption, EncryptionType, Existing, KeyType, Kinesis, Pipeline, StreamMode,
     Table,
@@ -203,9 +203,7 @@ fn max_record_kib(kinesis: &Kinesis) -> Result<Option<u32>, units::InvalidUnit> 
 fn encryption(encryption: &Encryption) -> EncryptionPlan {
     match encryption.encryption_type {
         EncryptionType::None => EncryptionPlan::None,
-        EncryptionType::Kms => {
-            EncryptionPlan::Kms(encryption.key_id.clone().unwrap_or_else(|| MANAGED_KEY.to_owned()))
-        }
+        EncryptionType::Kms => EncryptionPlan::Kms(encryption.key_id.clone().unwrap_or_else(|| MANAGED_KEY.to_owned())),
     }
 }
 

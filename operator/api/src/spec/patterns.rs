@@ -17,7 +17,8 @@ pub const RETENTION: &str = "^[1-9][0-9]{0,3}(h|d)$";
 /// The largest record of a stream, in whole KiB.
 pub const RECORD_SIZE: &str = "^[1-9][0-9]{0,4}(Ki|Mi)$";
 /// A key of KMS: its id, its ARN, an alias or an alias' ARN (StartStreamEncryption API reference).
-pub const KMS_KEY: &str = "^((arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/|alias/)[a-zA-Z0-9/_-]+|(mrk-)?[a-f0-9-]{32,36})$";
+pub const KMS_KEY: &str =
+    "^((arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/|alias/)[a-zA-Z0-9/_-]+|(mrk-)?[a-f0-9-]{32,36})$";
 /// A bucket's name (S3 user guide, "General purpose bucket naming rules").
 pub const BUCKET: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$";
 /// The first part of an object's key: the characters that S3 calls safe, and no slash in front.

@@ -1,9 +1,7 @@
 //! One function a call of Kinesis.
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::types::{
-    EncryptionType, ScalingType, StreamMode as KinesisMode, StreamModeDetails, StreamStatus,
-};
+use aws_sdk_kinesis::types::{EncryptionType, ScalingType, StreamMode as KinesisMode, StreamModeDetails, StreamStatus};
 use penstock_api::plan::{EncryptionPlan, PipelineRef, StreamPlan};
 use penstock_api::spec::StreamMode;
 
@@ -139,12 +137,7 @@ pub(super) async fn shorten_retention(plan: &StreamPlan, kinesis: &Client) -> Re
 }
 
 /// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateMaxRecordSize.html>
-pub(super) async fn set_record_size(
-    plan: &StreamPlan,
-    arn: &str,
-    kib: u32,
-    kinesis: &Client,
-) -> Result<(), CallError> {
+pub(super) async fn set_record_size(plan: &StreamPlan, arn: &str, kib: u32, kinesis: &Client) -> Result<(), CallError> {
     let doing = || format!("changing the largest record of the stream {:?}", plan.name);
     let call = kinesis.update_max_record_size().stream_arn(arn).max_record_size_in_kib(number(kib)).send();
     limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))

@@ -176,7 +176,7 @@ fn retention_difference(plan: &StreamPlan, seen: &Seen) -> String {
 /// Why a stream is not shortened yet.
 pub(crate) fn waits_for_readers(plan: &StreamPlan, seen: &Seen) -> String {
     format!(
-        "{}; it is shortened once every sink has stored the records that this deletes",
+        "{}; it is shortened once every sink is known to have stored the records that this deletes",
         retention_difference(plan, seen)
     )
 }
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(next_step(&plan(), &Options::default(), Some(&short)).unwrap(), Step::Lengthen);
         let long = Seen { retention_hours: 72, ..seen() };
         assert_eq!(step(&plan(), &long), Step::Shorten);
-        assert!(waits_for_readers(&plan(), &long).contains("once every sink has stored"));
+        assert!(waits_for_readers(&plan(), &long).contains("once every sink is known to have stored"));
         let by_default = StreamPlan { may_shorten: false, ..plan() };
         assert!(drift_of(&by_default, &RESHAPE, &long).contains("72 h"));
         assert!(drift_of(&plan(), &Options::default(), &long).contains("72 h"));

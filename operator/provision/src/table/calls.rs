@@ -167,12 +167,8 @@ fn billing_of(billing: BillingPlan) -> Result<(BillingMode, Option<ProvisionedTh
 pub(super) async fn bill(plan: &TablePlan, billing: BillingPlan, dynamodb: &Client) -> Result<(), CallError> {
     let doing = || format!("changing the billing of the table {:?}", plan.name);
     let (mode, throughput) = billing_of(billing).map_err(incomplete)?;
-    let call = dynamodb
-        .update_table()
-        .table_name(&plan.name)
-        .billing_mode(mode)
-        .set_provisioned_throughput(throughput)
-        .send();
+    let call =
+        dynamodb.update_table().table_name(&plan.name).billing_mode(mode).set_provisioned_throughput(throughput).send();
     limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
 }
 
@@ -186,8 +182,10 @@ pub(super) async fn protect(plan: &TablePlan, wanted: bool, dynamodb: &Client) -
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateContinuousBackups.html>
 pub(super) async fn set_recovery(plan: &TablePlan, wanted: bool, dynamodb: &Client) -> Result<(), CallError> {
     let doing = || format!("changing the point-in-time recovery of the table {:?}", plan.name);
-    let specification =
-        PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(wanted).build().map_err(incomplete)?;
+    let specification = PointInTimeRecoverySpecification::builder()
+        .point_in_time_recovery_enabled(wanted)
+        .build()
+        .map_err(incomplete)?;
     let call = dynamodb
         .update_continuous_backups()
         .table_name(&plan.name)

@@ -226,9 +226,8 @@ fn foreign_ttl(plan: &TablePlan, seen: &Seen) -> Result<(), ProvisionError> {
         Ttl::On(attribute) => format!("its time to live is on {attribute:?}"),
         Ttl::Off | Ttl::Ending => "it has no time to live".to_owned(),
     };
-    let difference = format!(
-        "{there} and the Pipeline says {wanted:?} (it is not tagged as this Pipeline's, so it is not changed)"
-    );
+    let difference =
+        format!("{there} and the Pipeline says {wanted:?} (it is not tagged as this Pipeline's, so it is not changed)");
     Err(mismatch(plan, difference, enable(plan, wanted)))
 }
 

@@ -126,8 +126,8 @@ async fn a_table_is_paid_for_in_another_way() {
         resources.tables[0].billing = wanted;
         assert_eq!(drift(&resources, &account.clients, 1).await, NOTHING);
         let table = table(&account.clients).await;
-        let on_demand = table.billing_mode_summary.and_then(|summary| summary.billing_mode)
-            == Some(BillingMode::PayPerRequest);
+        let on_demand =
+            table.billing_mode_summary.and_then(|summary| summary.billing_mode) == Some(BillingMode::PayPerRequest);
         let capacity = table.provisioned_throughput.unwrap();
         let units = (capacity.read_capacity_units.unwrap(), capacity.write_capacity_units.unwrap());
         assert_eq!((!on_demand).then_some(units), expected, "after {wanted:?}");

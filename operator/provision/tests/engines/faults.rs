@@ -153,7 +153,9 @@ async fn a_denied_call_is_told_with_the_cure_and_holds_up_nothing_else() {
     let states = settled(&resources("ecommerce"), &clients).await;
     let State::Failed(error) = &states[0] else { panic!("{states:?}") };
     assert_eq!(error.reason(), "access_denied");
-    assert!(error.to_string().contains("creating the stream \"events\"") && error.to_string().contains("Allow the call"));
+    assert!(
+        error.to_string().contains("creating the stream \"events\"") && error.to_string().contains("Allow the call")
+    );
     assert!(all_ready(&states[1..]), "{states:?}");
     assert_eq!(faults.done("CreateTable"), 2);
 }
