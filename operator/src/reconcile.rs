@@ -105,9 +105,10 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
         tell(failure);
     }
     // Decide what AWS holds that the spec names no more: pure; then let it go, once nothing works with it: I/O.
-    let superfluous = match failures.is_empty() && retire::is_unused(&validated, &views, &applied.children) {
-        true => inventory::superfluous(&inventory, &validated.resources),
-        false => Vec::new(),
+    let superfluous = if failures.is_empty() && retire::is_unused(&validated, &views, &applied.children) {
+        inventory::superfluous(&inventory, &validated.resources)
+    } else {
+        Vec::new()
     };
     let retired = retire::retire(&superfluous, pipeline, &validated, context).await;
     let inventory = inventory::without(inventory, &retired.gone);

@@ -44,17 +44,21 @@ pub(super) async fn retire(
         return retired;
     }
     let waits = |state| {
-        let view = |doomed: &Doomed| ResourceView { kind: doomed.kind, name: doomed.name.clone(), state };
+        let view = |doomed: &Doomed| ResourceView {
+            kind: doomed.kind,
+            name: doomed.name.clone(),
+            state: ResourceState::Waiting(state),
+        };
         Retired { left: superfluous.iter().map(view).collect(), gone: Vec::new() }
     };
     if let Err(error) = apply::unchanged(pipeline, context).await {
         if !matches!(error, ApplyError::Outdated) {
             super::tell(&error);
         }
-        return waits(ResourceState::Waiting(STILL_NAMED_NO_MORE));
+        return waits("it is deleted once the Pipeline is known to name it no more");
     }
     let Ok(removed) = context.aws.remove(validated, superfluous).await else {
-        return waits(ResourceState::Waiting("it is deleted as soon as AWS's limits allow"));
+        return waits("it is deleted as soon as AWS's limits allow");
     };
     for resource in removed {
         tell(&resource);
@@ -65,8 +69,6 @@ pub(super) async fn retire(
     }
     retired
 }
-
-const STILL_NAMED_NO_MORE: &str = "it is deleted once the Pipeline is known to name it no more";
 
 fn tell(removed: &Removed) {
     let (kind, name) = (removed.kind.as_str(), &removed.name);

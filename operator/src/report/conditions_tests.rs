@@ -144,6 +144,25 @@ fn denied_access_is_said_under_access() {
 }
 
 #[test]
+fn what_works_and_is_still_to_change_is_ready_and_says_what_it_waits_for() {
+    let deferred = working().with_resource(Kind::Stream, ResourceState::Deferred(vec!["ten times a day".to_owned()]));
+    assert_eq!(summary_of(deferred.clone()), (IS, "Ready".to_owned(), false, false));
+    assert!(find(deferred, STREAMS).message.contains("ten times a day"));
+}
+
+#[test]
+fn what_the_spec_names_no_more_is_on_its_way_out_and_stalls_when_it_cannot_go() {
+    let removing = |state| Known { removals: vec![resource(Kind::Table, state)], ..working() };
+    let waiting = removing(ResourceState::Waiting("the table is being deleted"));
+    assert_eq!(summary_of(waiting.clone()), (NOT, "InProgress".to_owned(), true, false));
+    assert_eq!(find(waiting, STREAMS).status, IS);
+    assert_eq!(summary_of(removing(ResourceState::Failing(String::new()))), (NOT, "AwsFails".to_owned(), true, false));
+    let denied = ResourceState::Failed { reason: "access_denied", message: "allow it".to_owned() };
+    assert_eq!(summary_of(removing(denied.clone())), (NOT, "AccessDenied".to_owned(), false, true));
+    assert_eq!(find(removing(denied), ACCESS).message, "allow it");
+}
+
+#[test]
 fn a_pipeline_that_rests_is_neither_ready_nor_stalled_nor_on_its_way() {
     let mut resting = working();
     resting.suspend = Some(Suspend::Drain);
