@@ -11,6 +11,7 @@ use penstock_api::spec::PipelineStatus;
 
 use crate::aws::{Accounts, AwsClients};
 use crate::client::{Limits, limited};
+use crate::control::queue::Queue;
 use crate::metrics;
 use crate::observe::ChildCache;
 use crate::settings::Settings;
@@ -27,6 +28,8 @@ pub struct Context {
     pub settings: Settings,
     /// Publishes events.
     pub events: Recorder,
+    /// Which Pipelines wait for their turn.
+    pub queue: Queue,
     /// By UID.
     memories: Mutex<HashMap<String, Memory>>,
 }
@@ -60,6 +63,7 @@ impl Context {
             aws: Accounts::new(aws, &settings),
             client,
             settings,
+            queue: Queue::default(),
             memories: Mutex::default(),
         })
     }

@@ -1,5 +1,6 @@
 //! The controller: watches fill the caches and ask for reconciles; reconciles run, a bounded number at one time.
 
+pub mod queue;
 mod triggers;
 
 use std::convert::Infallible;
@@ -48,6 +49,15 @@ fn in_scope(scope: &str, context: &Arc<Context>, health: &Health) -> BoxStream<'
     let children = Kind::ALL.map(|kind| children(kind, scope, context, health));
     let queue: Queue = stream::select_all([pipelines].into_iter().chain(children)).boxed();
     let config = Config::default().concurrency(context.settings.concurrency);
+    let waiting = Arc::clone(context);
+    let queue = queue
+        .inspect(move |request| {
+            if let Ok(ReconcileRequest { obj_ref, .. }) = request {
+                waiting.queue.ask(obj_ref.namespace.as_deref().unwrap_or_default(), &obj_ref.name);
+            }
+        })
+        .boxed();
+    let begun = Arc::clone(context);
     applier(
         |pipeline, context| Box::pin(reconcile(pipeline, context)),
         after_error,
@@ -56,9 +66,13 @@ fn in_scope(scope: &str, context: &Arc<Context>, health: &Health) -> BoxStream<'
         queue,
         config,
     )
-    .map(|outcome| match outcome {
-        // The Pipeline of a child is gone, and so will be the child. What else fails has been told of where it did.
-        Ok(_) | Err(ControllerError::ObjectNotFound(_) | ControllerError::ReconcilerFailed(..)) => {}
+    .map(move |outcome| match outcome {
+        // The Pipeline of a child is gone, and so will be the child.
+        Err(ControllerError::ObjectNotFound(object)) => {
+            begun.queue.take(object.namespace.as_deref().unwrap_or_default(), &object.name);
+        }
+        // What else fails has been told of where it did.
+        Ok(_) | Err(ControllerError::ReconcilerFailed(..)) => {}
         Err(error) => tracing::error!(%error, "the controller's queue failed"),
     })
     .boxed()

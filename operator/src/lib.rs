@@ -15,6 +15,7 @@ pub mod build;
 pub mod client;
 pub mod context;
 pub mod control;
+pub mod inventory;
 pub mod leader;
 pub mod metrics;
 pub mod names;

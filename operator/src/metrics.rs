@@ -7,6 +7,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 const RECONCILES: &str = "penstock_operator_reconciles_total";
 const RECONCILE_SECONDS: &str = "penstock_operator_reconcile_duration_seconds";
 const RECONCILING: &str = "penstock_operator_reconciles_running";
+const QUEUE: &str = "penstock_operator_queue_length";
 const FAILURES: &str = "penstock_operator_failures_total";
 const WATCH_FAILURES: &str = "penstock_operator_watch_failures_total";
 const TRIGGERS: &str = "penstock_operator_triggers_total";
@@ -21,7 +22,15 @@ pub fn describe() {
         RECONCILES,
         "Reconciles by outcome. Many that are not `calm` for long: see the conditions of the Pipelines"
     );
-    describe_histogram!(RECONCILE_SECONDS, "How long a reconcile takes");
+    describe_histogram!(
+        RECONCILE_SECONDS,
+        "How long a reconcile takes. Long ones: see the calls of both APIs, one of them is slow"
+    );
+    describe_gauge!(
+        QUEUE,
+        "Pipelines that were asked for and wait for their turn. Not 0 for long: raise the concurrency, or see why \
+         reconciles take long"
+    );
     describe_gauge!(RECONCILING, "Reconciles that run now. At the configured concurrency for long: raise it");
     describe_counter!(
         FAILURES,
@@ -31,10 +40,24 @@ pub fn describe() {
         WATCH_FAILURES,
         "Watches that ended with an error, by kind. Steady growth: see the operator's rights and the API server"
     );
-    describe_counter!(TRIGGERS, "What asked for reconciles, by kind of object");
-    describe_counter!(API_CALLS, "Calls of the Kubernetes API by verb and status; `none` is a call without an answer");
-    describe_counter!(AWS_CALLS, "Attempts of calls of AWS by operation and outcome");
-    describe_gauge!(PIPELINES, "Pipelines by state");
+    describe_counter!(
+        TRIGGERS,
+        "What asked for reconciles, by kind of object. Many while nothing changes: somebody else writes to that kind"
+    );
+    describe_counter!(
+        API_CALLS,
+        "Calls of the Kubernetes API by verb and status; `none` is a call without an answer. 403: give the operator the \
+         chart's role; 429 or `none`: the API server is overloaded"
+    );
+    describe_counter!(
+        AWS_CALLS,
+        "Attempts of calls of AWS by operation and outcome. Many that have `failed`: see the failures by reason, and the \
+         operator's log"
+    );
+    describe_gauge!(
+        PIPELINES,
+        "Pipelines by state. Of those that are `stalled` the message of `Ready` says what to do"
+    );
     describe_gauge!(LEADING, "1 while this replica leads. The sum over all replicas is 1, but for moments");
 }
 
@@ -59,6 +82,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         gauge!(RECONCILING).decrement(1.0);
     }
+}
+
+/// How many Pipelines wait for their turn.
+pub(crate) fn queue(length: usize) {
+    #[allow(clippy::cast_precision_loss, reason = "a cluster has some thousand Pipelines")]
+    gauge!(QUEUE).set(length as f64);
 }
 
 /// Something went wrong.

@@ -19,7 +19,8 @@ pub const APPLIED_ANNOTATION: &str = "penstock.dev/applied-hash";
 pub const CONFIG_ANNOTATION: &str = "penstock.dev/config-hash";
 /// The annotation of a pod template with the versions of the Secrets that it uses.
 pub const SECRETS_ANNOTATION: &str = "penstock.dev/secrets-hash";
-/// The annotation of a Deployment with the image that it was given: what its container says may be drift.
+/// The annotation of a Deployment with the image that the operator gave it, where the Pipeline names none: what its
+/// container says may be drift.
 pub const IMAGE_ANNOTATION: &str = "penstock.dev/image";
 /// The annotation of a Deployment that rests: why.
 pub const RESTS_ANNOTATION: &str = "penstock.dev/rests";

@@ -2,6 +2,7 @@
 
 mod drain;
 mod next;
+mod retire;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::apply::{self, ApplyError, decide};
 use crate::aws::{Ask, ResourceState, ResourceView};
 use crate::build::{Surroundings, build};
 use crate::context::Context;
+use crate::inventory;
 use crate::metrics;
 use crate::observe::{self, ObserveError, Observed};
 use crate::pipeline::Pipeline;
@@ -38,6 +40,7 @@ pub async fn reconcile(pipeline: Arc<Pipeline>, context: Arc<Context>) -> Result
     let trace = format!("{:016x}", fastrand::u64(..));
     let span = tracing::info_span!("reconcile", namespace = identity.namespace, pipeline = identity.name, trace);
     async {
+        context.queue.take(&identity.namespace, &identity.name);
         let running = metrics::Running::begin();
         // Report, for the first time: I/O.
         report::first_visit(&pipeline, &context).await?;
@@ -65,9 +68,13 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     let validated = validate(pipeline, &context.settings)?;
     // Observe the Secrets: I/O.
     let secrets = observe::secrets(&validated, context).await?;
+    // Decide what is written down of streams and tables: pure; then write it down, before any of them is made: I/O.
+    let inventory = inventory::next(&report::inventory(pipeline, context), &validated.resources);
+    report::record(pipeline, &inventory, context).await?;
     // Apply the finalizer, before there is anything that needs it: I/O.
-    if validated.needs_cleanup() != pipeline.has_finalizer() {
-        apply::set_finalizer(pipeline, validated.needs_cleanup(), context).await?;
+    let needs_cleanup = !inventory::doomed(&inventory).is_empty();
+    if needs_cleanup != pipeline.has_finalizer() {
+        apply::set_finalizer(pipeline, needs_cleanup, context).await?;
     }
     // Apply streams and tables, a step each: I/O.
     let resources = context.aws.look(&validated, ask(pipeline, context)).await;
@@ -97,14 +104,26 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     for failure in &failures {
         tell(failure);
     }
+    // Decide what AWS holds that the spec names no more: pure; then let it go, once nothing works with it: I/O.
+    let superfluous = if failures.is_empty() && retire::is_unused(&validated, &views, &applied.children) {
+        inventory::superfluous(&inventory, &validated.resources)
+    } else {
+        Vec::new()
+    };
+    let retired = retire::retire(&superfluous, pipeline, &validated, context).await;
+    let inventory = inventory::without(inventory, &retired.gone);
     let known = Known {
         resources,
+        removals: retired.left,
+        inventory,
         stages: views,
         missing_secrets: desired.missing_secrets,
         failures: failures.iter().map(Failure::from).collect(),
         suspend: validated.suspend,
     };
-    Ok(Round { next: Next::of(&known), findings: Some(Findings::Known(known)) })
+    // What is gone may have been what the finalizer was for.
+    let next = if retired.gone.is_empty() { Next::of(&known) } else { Next::Soon };
+    Ok(Round { next, findings: Some(Findings::Known(known)) })
 }
 
 /// Whether somebody asks for a look, and whether the status says that this very spec's resources were ready.
@@ -142,7 +161,9 @@ async fn clean(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     // Observe: from the caches. Validate: pure.
     let children = observe::children(pipeline, context)?;
     let validated = validate(pipeline, &context.settings)?;
-    if validated.needs_cleanup() {
+    let inventory = inventory::next(&report::inventory(pipeline, context), &validated.resources);
+    let doomed = inventory::doomed(&inventory);
+    if !doomed.is_empty() {
         // Make sure that it is still to go, since nothing brings a table back: I/O.
         apply::unchanged(pipeline, context).await?;
         // Stop the stages first: they would only fail without their tables. I/O.
@@ -152,7 +173,7 @@ async fn clean(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
             return Ok(Round::going(left, None, Next::Soon));
         }
         // Delete in AWS what is ours and to be deleted, a step each: I/O.
-        let removed = match context.aws.remove(&validated).await {
+        let removed = match context.aws.remove(&validated, &doomed).await {
             Ok(removed) => removed,
             Err(again_after) => {
                 let left = vec!["streams and tables; AWS is asked as soon as its limits allow".to_owned()];
@@ -188,6 +209,7 @@ impl Round {
                     format!("{error}. Or set its `deletionPolicy` to Retain, and it stays")
                 }
                 Removal::Failing(error) => {
+                    metrics::failure("aws_fails");
                     tracing::warn!(kind = kind.as_str(), name, error, "AWS fails while a resource is being deleted");
                     format!("the {kind} {name:?}: AWS fails or throttles; it is tried again")
                 }
@@ -209,6 +231,8 @@ enum Halt {
     Invalid(#[from] ValidationError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
 }
 
 impl From<Halt> for Round {
@@ -217,6 +241,10 @@ impl From<Halt> for Round {
             Halt::Invalid(error) => {
                 metrics::failure("invalid");
                 return Self { findings: Some(Findings::Invalid(error.to_string())), next: Next::Nothing };
+            }
+            Halt::Report(error) => {
+                not_reported(error);
+                return Self { findings: None, next: Next::Troubled };
             }
             Halt::Apply(error) => {
                 tell(error);
@@ -272,14 +300,18 @@ fn tell_of_aws(resource: &ResourceView) {
             metrics::failure(reason);
             tracing::warn!(kind, name, reason, message, "a resource cannot be made ready");
         }
-        ResourceState::Ready(_) | ResourceState::Waiting(_) => {}
+        ResourceState::Ready(_) | ResourceState::Deferred(_) | ResourceState::Waiting(_) => {}
     }
 }
 
 /// A status that could not be written is tried again, later each time.
 #[allow(clippy::needless_pass_by_value, reason = "the controller calls it so")]
 pub(crate) fn after_error(pipeline: Arc<Pipeline>, error: &ReportError, context: Arc<Context>) -> Action {
+    not_reported(error);
+    Next::Troubled.action(&pipeline.identity().uid, &context)
+}
+
+fn not_reported(error: &ReportError) {
     metrics::failure("not_reported");
     tracing::warn!(error = error as &dyn std::error::Error, "a reconcile could not be reported");
-    Next::Troubled.action(&pipeline.identity().uid, &context)
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Affinity;
 use penstock_api::plan::{AwsTarget, PlanError, Resources, StageConfig, StageKind};
-use penstock_api::spec::{self, DeletionPolicy, Metadata, PipelineSpec, StageTemplate, Suspend};
+use penstock_api::spec::{self, Metadata, PipelineSpec, StageTemplate, Suspend};
 
 use crate::pipeline::{Identity, Pipeline};
 use crate::settings::Settings;
@@ -88,14 +88,6 @@ pub enum ValidationError {
 }
 
 impl ValidatedPipeline {
-    /// Whether something in AWS is to go with the Pipeline, so that it needs the finalizer.
-    #[must_use]
-    pub fn needs_cleanup(&self) -> bool {
-        let deletes = |policy: DeletionPolicy| policy == DeletionPolicy::Delete;
-        self.resources.streams.iter().any(|stream| deletes(stream.deletion_policy))
-            || self.resources.tables.iter().any(|table| deletes(table.deletion_policy))
-    }
-
     /// The Secrets that its stages need, each once.
     #[must_use]
     pub fn secrets(&self) -> Vec<&str> {
@@ -180,7 +172,6 @@ mod tests {
         let names: Vec<_> = validated.stages.iter().map(|stage| (stage.name.as_str(), stage.role)).collect();
         assert_eq!(names, [("orders", Role::Source), ("raw", Role::Sink), ("tables", Role::Sink)]);
         assert_eq!(validated.secrets(), ["ecommerce-keys"]);
-        assert!(!validated.needs_cleanup());
     }
 
     #[test]
@@ -192,12 +183,6 @@ mod tests {
         let unnamed = of(PipelineFixture::ecommerce());
         assert_eq!(unnamed.aws.endpoint_url.as_deref(), Some("http://local-aws:4566"));
         assert!(unnamed.stages.iter().all(|stage| stage.config.aws == unnamed.aws), "stages are told, too");
-    }
-
-    #[test]
-    fn what_is_to_go_with_the_pipeline_needs_cleanup() {
-        let going = PipelineFixture::ecommerce().spec("/buffers/0/kinesis/deletionPolicy", "Delete");
-        assert!(validate(&going.object(), &settings()).unwrap().needs_cleanup());
     }
 
     #[test]

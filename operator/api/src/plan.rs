@@ -10,7 +10,9 @@ mod stage;
 use crate::spec::{Buffer, Pipeline, Sink, Source};
 use crate::units::{self, InvalidUnit};
 
-pub use resources::{BucketPlan, KeyAttribute, Resources, StreamPlan, TablePlan, TablePurpose};
+pub use resources::{
+    BillingPlan, BucketPlan, EncryptionPlan, KeyAttribute, Resources, StreamPlan, TablePlan, TablePurpose,
+};
 pub use stage::{
     AwsTarget, DynamoDbTarget, HttpStage, ObjectStoreTarget, PipelineRef, SinkStage, SinkTarget, StageConfig,
     StageKind, TableTarget, TtlTarget, WriteTarget,
@@ -68,7 +70,7 @@ pub fn plan(pipeline: &Pipeline) -> Result<Plan, PlanError> {
     }
     for sink in &pipeline.spec.sinks {
         let stream = stream_of(&streams, &pipeline.spec.buffers, &sink.from, || format!("sink {:?}", sink.name))?;
-        stages.push(stage::sink(pipeline, sink, stream)?);
+        stages.push(stage::sink(pipeline, sink, &stream.name)?);
     }
     let resources = resources::of(pipeline, streams, &stages);
     Ok(Plan { stages, resources })
@@ -79,12 +81,12 @@ fn stream_of<'a>(
     buffers: &[Buffer],
     wanted: &str,
     part: impl Fn() -> String,
-) -> Result<&'a str, PlanError> {
+) -> Result<&'a StreamPlan, PlanError> {
     buffers
         .iter()
         .zip(streams)
         .find(|(buffer, _)| buffer.name == wanted)
-        .map(|(_, stream)| stream.name.as_str())
+        .map(|(_, stream)| stream)
         .ok_or_else(|| PlanError::UnknownBuffer { part: part(), buffer: wanted.to_owned() })
 }
 

@@ -118,6 +118,20 @@ pub const RULES: &[Rule] = &[
         field_path: Some(".sinks"),
         cure: "give one of the two tables another name, or describe the table in one sink",
     },
+    // A Kinesis record holds 1 MiB with its key, unless the stream was told otherwise (PutRecords API reference); the key and
+    // aggregation take some of it.
+    Rule {
+        code: "row_too_large",
+        at: &["spec"],
+        rule: "self.sources.all(s, !has(s.http) || !has(s.http.limits) || !has(s.http.limits.row) || self.buffers.all(b, \
+               b.name != s.to || quantity(s.http.limits.row).compareTo(quantity(has(b.kinesis) && has(b.kinesis.maxRecordSize) \
+               ? b.kinesis.maxRecordSize : '1Mi').sub(quantity('1Ki'))) <= 0))",
+        message: "a row may have 1Ki less than a record of the source's buffer (1Mi without `maxRecordSize`): the record \
+                  holds its partition key, too",
+        reason: INVALID,
+        field_path: Some(".sources"),
+        cure: "lower `row`, leave it out, or raise the buffer's `maxRecordSize`",
+    },
     Rule {
         code: "immutable_region",
         at: &["spec.aws"],
@@ -174,16 +188,6 @@ pub const RULES: &[Rule] = &[
         field_path: Some(".requests"),
         cure: "lower the request or raise the limit",
     },
-    // A Kinesis record holds 1 MiB with its key (PutRecords API reference); aggregation takes some of it.
-    Rule {
-        code: "row_too_large",
-        at: &["spec.sources[].http.limits"],
-        rule: "!has(self.row) || quantity(self.row).compareTo(quantity('1047552')) <= 0",
-        message: "a row may have 1023Ki at most: a Kinesis record holds 1Mi with its partition key",
-        reason: INVALID,
-        field_path: Some(".row"),
-        cure: "write `1023Ki` or less, or leave `row` out",
-    },
     Rule {
         code: "choose_one",
         at: &["spec.buffers[]"],
@@ -213,6 +217,26 @@ pub const RULES: &[Rule] = &[
         reason: INVALID,
         field_path: Some(".retention"),
         cure: "write a whole number of hours from 24h to 8760h, such as `48h`",
+    },
+    // UpdateMaxRecordSize API reference: 1024 to 10240 KiB.
+    Rule {
+        code: "record_size_out_of_range",
+        at: &["spec.buffers[].kinesis"],
+        rule: "!has(self.maxRecordSize) || (quantity(self.maxRecordSize).compareTo(quantity('1Mi')) >= 0 \
+               && quantity(self.maxRecordSize).compareTo(quantity('10Mi')) <= 0)",
+        message: "maxRecordSize must be 1Mi to 10Mi",
+        reason: INVALID,
+        field_path: Some(".maxRecordSize"),
+        cure: "write a size from `1Mi` to `10Mi`",
+    },
+    Rule {
+        code: "key_without_encryption",
+        at: &["spec.buffers[].kinesis.encryption"],
+        rule: "!has(self.keyId) || self.type == 'KMS'",
+        message: "`keyId` belongs to `type: KMS`",
+        reason: INVALID,
+        field_path: Some(".keyId"),
+        cure: "write `type: KMS`, or remove `keyId`",
     },
     Rule {
         code: "immutable_stream_name",
@@ -341,6 +365,26 @@ pub const RULES: &[Rule] = &[
         reason: INVALID,
         field_path: Some(".ttl"),
         cure: "remove the field from `set` and `add`: `ttl` writes its latest value already",
+    },
+    Rule {
+        code: "capacity_and_mode",
+        at: &["spec.sinks[].dynamodb.tables[].billing"],
+        rule: "has(self.readCapacityUnits) == (self.mode == 'Provisioned') \
+               && has(self.writeCapacityUnits) == (self.mode == 'Provisioned')",
+        message: "`mode: Provisioned` needs `readCapacityUnits` and `writeCapacityUnits`; `mode: OnDemand` must not have them",
+        reason: INVALID,
+        field_path: None,
+        cure: "write `{ mode: OnDemand }`, or both capacities such as `{ mode: Provisioned, readCapacityUnits: 10, writeCapacityUnits: 10 }`",
+    },
+    Rule {
+        code: "protected_and_deleted",
+        at: &["spec.sinks[].dynamodb.tables[]"],
+        rule: "!has(self.deletionProtection) || !self.deletionProtection || !has(self.deletionPolicy) \
+               || self.deletionPolicy == 'Retain'",
+        message: "a table with `deletionProtection` cannot have `deletionPolicy: Delete`: DynamoDB would refuse to delete it",
+        reason: INVALID,
+        field_path: Some(".deletionProtection"),
+        cure: "write `deletionPolicy: Retain`, or remove `deletionProtection`",
     },
     Rule {
         code: "immutable_key",

@@ -17,14 +17,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use buffer::{Buffer, DeletionPolicy, Existing, Kinesis, StreamMode};
+pub use buffer::{Buffer, DeletionPolicy, Encryption, EncryptionType, Existing, Kinesis, StreamMode};
 pub use patterns::NAME_PATTERN;
 pub use sink::{
-    Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3, Sink, StartAt, Table, Ttl,
-    Write,
+    Billing, BillingMode, Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3,
+    Sink, StartAt, Table, Ttl, Write,
 };
 pub use source::{Aggregation, ApiKeys, Auth, Http, HttpLimits, Source};
-pub use status::{Condition, ConditionStatus, PipelineStatus, StageStatus};
+pub use status::{Condition, ConditionStatus, PipelineStatus, ResourceKind, ResourceStatus, StageStatus};
 pub use template::{StageResources, StageTemplate, Suspend, TaintEffect, Toleration, TolerationOperator};
 
 /// The API group.

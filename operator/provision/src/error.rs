@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
 /// What kind of thing a resource is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A Kinesis data stream.
     Stream,
@@ -140,8 +140,12 @@ impl ProvisionError {
 /// What became of a call.
 #[derive(Debug)]
 pub(crate) enum CallError {
-    /// Waiting helps: throttling, limits on parallel creation, a failing or unreachable service, a lost race.
+    /// Waiting helps: throttling, a failing or unreachable service.
     Passing(Box<dyn Error + Send + Sync>),
+    /// As `Passing`: it is there already, or is being changed; a race that was lost, or an answer that was.
+    InUse(Box<dyn Error + Send + Sync>),
+    /// As `Passing`, but for hours perhaps: AWS lets it happen so often in a day, or so many at one time.
+    Limited(Box<dyn Error + Send + Sync>),
     /// What was asked for is not there.
     NotFound,
     /// Waiting does not help.
@@ -160,6 +164,8 @@ impl CallError {
         };
         match verdict(status, code.as_deref()) {
             Verdict::Passing => Self::Passing(Box::new(error)),
+            Verdict::InUse => Self::InUse(Box::new(error)),
+            Verdict::Limited => Self::Limited(Box::new(error)),
             Verdict::NotFound => Self::NotFound,
             verdict @ (Verdict::Lasting(cure) | Verdict::Denied(cure)) => {
                 let denied = matches!(verdict, Verdict::Denied(_));
@@ -174,6 +180,8 @@ impl CallError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Passing,
+    InUse,
+    Limited,
     NotFound,
     Lasting(&'static str),
     /// As `Lasting`: the credentials are not valid, or have not the right.
@@ -183,19 +191,28 @@ enum Verdict {
 /// By the error's code ("Common Errors" in the API references of Kinesis, DynamoDB and S3), else by the status.
 fn verdict(status: Option<u16>, code: Option<&str>) -> Verdict {
     match (code.unwrap_or_default(), status.unwrap_or_default()) {
-        // A limit on what is created at one time and a resource that changes look the same as a race that was lost.
+        ("ResourceInUseException" | "BucketAlreadyOwnedByYou", _) => Verdict::InUse,
+        ("LimitExceededException", _) => Verdict::Limited,
         (
-            "ResourceInUseException"
-            | "LimitExceededException"
-            | "ThrottlingException"
+            "ThrottlingException"
             | "SlowDown"
             | "OperationAborted"
             | "ProvisionedThroughputExceededException"
             | "RequestLimitExceeded"
-            | "BucketAlreadyOwnedByYou",
+            | "KMSThrottlingException"
+            // Backups are being switched on for a table that was just made.
+            | "ContinuousBackupsUnavailableException",
             _,
         ) => Verdict::Passing,
-        ("ResourceNotFoundException" | "NoSuchBucket" | "NotFound", _) => Verdict::NotFound,
+        ("ResourceNotFoundException" | "TableNotFoundException" | "NoSuchBucket" | "NotFound", _) => Verdict::NotFound,
+        (
+            "KMSAccessDeniedException" | "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException"
+            | "KMSOptInRequired",
+            _,
+        ) => Verdict::Lasting(
+            "Name a key that is there, is enabled, and that the role may use (kms:GenerateDataKey, kms:Decrypt), in the \
+             buffer's `encryption.keyId`",
+        ),
         ("AccessDeniedException" | "AccessDenied" | "UnauthorizedOperation", _) => Verdict::Denied(
             "Allow the call to the role that Penstock runs with: `penstock iam-policy` prints the policy",
         ),
@@ -226,13 +243,15 @@ mod tests {
 
     #[test]
     fn what_passes_is_waited_for_and_what_lasts_is_told() {
-        assert_eq!(verdict(Some(400), Some("LimitExceededException")), Verdict::Passing);
-        assert_eq!(verdict(Some(400), Some("ResourceInUseException")), Verdict::Passing);
+        assert_eq!(verdict(Some(400), Some("LimitExceededException")), Verdict::Limited);
+        assert_eq!(verdict(Some(400), Some("ResourceInUseException")), Verdict::InUse);
+        assert_eq!(verdict(Some(400), Some("ThrottlingException")), Verdict::Passing);
         assert_eq!(verdict(Some(503), None), Verdict::Passing);
         assert_eq!(verdict(None, None), Verdict::Passing);
         assert_eq!(verdict(Some(400), Some("ResourceNotFoundException")), Verdict::NotFound);
         assert_eq!(verdict(Some(404), None), Verdict::NotFound);
-        for (status, code) in [(400, "ValidationException"), (409, "BucketAlreadyExists")] {
+        let lasting = [(400, "ValidationException"), (409, "BucketAlreadyExists"), (400, "KMSDisabledException")];
+        for (status, code) in lasting {
             assert!(matches!(verdict(Some(status), Some(code)), Verdict::Lasting(_)), "{code}");
         }
         for code in ["AccessDeniedException", "ExpiredTokenException", "UnrecognizedClientException"] {

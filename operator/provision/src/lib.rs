@@ -4,13 +4,13 @@
 //! step by a pure function of that and the plan, takes it and looks again, until the resource is ready. So it may
 //! be stopped and called again at any point, and two of it at the same time do no harm.
 //!
-//! What it creates is tagged with its Pipeline. What is there already and is tagged as the Pipeline's own is
-//! completed (a retention is lengthened, never shortened; a time to live is switched on; where [`Options`] allow it
-//! shards and mode follow the plan). Anything else is foreign: refused, adopted by a tag, or used when its shape fits,
-//! reported as foreign, and never changed.
+//! What it creates is tagged with its Pipeline. What is there already and is tagged as the Pipeline's own follows the plan
+//! as far as AWS can change it; what would lose records (a shorter retention) or is counted by AWS (shards, mode) only where
+//! [`Options`] allow it. Anything else is foreign: refused, adopted by a tag, or used when its shape fits, reported as
+//! foreign, and never changed.
 //!
 //! [`provision`] waits until everything is ready; [`advance`] takes one step each and never waits; [`remove`] deletes what
-//! is the Pipeline's and marked for deletion.
+//! is the Pipeline's and is to go; [`has_stored`] tells whether a sink has stored what is in its stream.
 //!
 //! Deliberately absent: Kubernetes, and the stages.
 
@@ -19,6 +19,7 @@ mod error;
 mod ownership;
 mod pace;
 mod progress;
+mod reading;
 mod removal;
 mod stream;
 mod table;
@@ -31,7 +32,8 @@ use ownership::Owner;
 
 pub use error::{Kind, ProvisionError};
 pub use progress::{Progress, State, advance};
-pub use removal::{Removal, Removed, remove};
+pub use reading::{ReadingError, has_stored};
+pub use removal::{Doomed, Removal, Removed, remove};
 
 /// Resources that are worked on at one time: AWS allows five CreateStream calls a second.
 const AT_ONCE: usize = 4;
@@ -52,7 +54,8 @@ pub struct Clients {
 pub struct Options {
     /// Whether missing buckets are created: in engines, yes. In AWS a bucket is its owner's business.
     pub create_buckets: bool,
-    /// Whether the shards and the mode of a stream that is ours follow the plan. If not, a difference is reported.
+    /// Whether the shards, the mode and a shorter retention of a stream that is ours follow the plan. If not, a difference is
+    /// reported.
     pub reshape: bool,
     /// What becomes of a resource that is there and not ours, where the plan does not say.
     pub existing: Existing,
@@ -108,7 +111,7 @@ impl Origin {
 /// created until then stays; calling again goes on.
 pub async fn provision(resources: &Resources, clients: &Clients, options: &Options) -> Result<Report, ProvisionError> {
     let streams = futures_stream::iter(&resources.streams)
-        .map(|plan| stream::provision(plan, &clients.kinesis, options))
+        .map(|plan| stream::provision(plan, clients, options))
         .buffered(AT_ONCE)
         .collect::<Vec<_>>();
     let tables = futures_stream::iter(&resources.tables)

@@ -1,6 +1,7 @@
 //! Whose a resource is, by its tags.
 
 use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use penstock_api::plan::PipelineRef;
 use penstock_api::spec::Existing;
@@ -14,6 +15,11 @@ const CLUSTER_TAG: &str = "penstock.dev/cluster";
 /// The tag that names the Pipeline.
 const PIPELINE_TAG: &str = "penstock.dev/pipeline";
 
+/// The tag that names the buffer or the sink that it is for. For people: it decides nothing.
+const PART_TAG: &str = "penstock.dev/part";
+/// For how long tags that are not to be seen may be on their way: both services show them some time after the resource.
+const TAGS_APPEAR_WITHIN: Duration = Duration::from_secs(30);
+
 /// Whose a resource is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -26,10 +32,11 @@ pub(crate) enum Owner {
 }
 
 /// The tags that a resource gets when it is created.
-pub(crate) fn tags(owner: &PipelineRef, cluster: Option<&str>) -> HashMap<String, String> {
+pub(crate) fn tags(owner: &PipelineRef, part: &str, cluster: Option<&str>) -> HashMap<String, String> {
     let cluster = cluster.map(|cluster| (CLUSTER_TAG.to_owned(), cluster.to_owned()));
-    [(NAMESPACE_TAG.to_owned(), owner.namespace.clone()), (PIPELINE_TAG.to_owned(), owner.name.clone())]
+    [(NAMESPACE_TAG, owner.namespace.as_str()), (PIPELINE_TAG, owner.name.as_str()), (PART_TAG, part)]
         .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .chain(cluster)
         .collect()
 }
@@ -48,6 +55,16 @@ pub(crate) fn owner(tags: &HashMap<String, String>, asks: &PipelineRef, cluster:
         }),
         _ => Owner::Nobody,
     }
+}
+
+/// Whether a resource that seems to be nobody's may be ours all the same, since it was made just now.
+pub(crate) fn may_become_ours(owner: &Owner, existing: Existing, age: Option<Duration>) -> bool {
+    *owner == Owner::Nobody && existing == Existing::Refuse && age.is_some_and(|age| age < TAGS_APPEAR_WITHIN)
+}
+
+/// How old something is by our clock; nothing when it is not said. What was made in the future was made just now.
+pub(crate) fn age(made_at: Option<SystemTime>) -> Option<Duration> {
+    made_at.map(|made_at| SystemTime::now().duration_since(made_at).unwrap_or_default())
 }
 
 /// Whether a resource that is there may be used at all.
@@ -71,20 +88,31 @@ mod tests {
     fn a_resource_is_ours_when_all_tags_are() {
         let us = PipelineRef { namespace: "shop".to_owned(), name: "orders".to_owned() };
         let them = PipelineRef { namespace: "lab".to_owned(), name: "orders".to_owned() };
-        assert_eq!(owner(&tags(&us, None), &us, None), Owner::Ours);
-        assert_eq!(owner(&tags(&them, None), &us, None), Owner::Another("lab/orders".to_owned()));
+        assert_eq!(owner(&tags(&us, "events", None), &us, None), Owner::Ours);
+        assert_eq!(owner(&tags(&them, "events", None), &us, None), Owner::Another("lab/orders".to_owned()));
         assert_eq!(owner(&HashMap::new(), &us, None), Owner::Nobody);
         let half = HashMap::from([(PIPELINE_TAG.to_owned(), "orders".to_owned())]);
         assert_eq!(owner(&half, &us, None), Owner::Nobody);
     }
 
     #[test]
+    fn tags_that_are_not_to_be_seen_yet_are_waited_for_where_a_foreign_resource_would_be_refused() {
+        let young = Some(Duration::from_secs(1));
+        assert!(may_become_ours(&Owner::Nobody, Existing::Refuse, young));
+        assert!(!may_become_ours(&Owner::Nobody, Existing::Refuse, Some(TAGS_APPEAR_WITHIN)));
+        assert!(!may_become_ours(&Owner::Nobody, Existing::Refuse, None));
+        assert!(!may_become_ours(&Owner::Another("lab/x".to_owned()), Existing::Refuse, young));
+        assert!(!may_become_ours(&Owner::Nobody, Existing::Use, young));
+        assert_eq!(age(Some(SystemTime::now() + Duration::from_secs(60))), Some(Duration::ZERO));
+    }
+
+    #[test]
     fn the_same_name_in_another_cluster_is_not_ours() {
         let us = PipelineRef { namespace: "shop".to_owned(), name: "orders".to_owned() };
-        assert_eq!(owner(&tags(&us, Some("east")), &us, Some("east")), Owner::Ours);
+        assert_eq!(owner(&tags(&us, "events", Some("east")), &us, Some("east")), Owner::Ours);
         let there = Owner::Another("shop/orders of the cluster east".to_owned());
-        assert_eq!(owner(&tags(&us, Some("east")), &us, Some("west")), there);
-        assert_eq!(owner(&tags(&us, Some("east")), &us, None), there);
-        assert_eq!(owner(&tags(&us, None), &us, Some("east")), Owner::Another("shop/orders".to_owned()));
+        assert_eq!(owner(&tags(&us, "events", Some("east")), &us, Some("west")), there);
+        assert_eq!(owner(&tags(&us, "events", Some("east")), &us, None), there);
+        assert_eq!(owner(&tags(&us, "events", None), &us, Some("east")), Owner::Another("shop/orders".to_owned()));
     }
 }

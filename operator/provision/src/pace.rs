@@ -30,6 +30,8 @@ const PACE: Pace = Pace {
 pub(crate) enum Look<T> {
     /// It is ready.
     Ready(T),
+    /// It works, and a change of it is still to come: AWS does not let it happen yet, or it would lose something.
+    Deferred(T),
     /// Something was done, or is on its way; the words say what it waits for.
     Again(&'static str),
 }
@@ -55,10 +57,12 @@ where
     let mut wait = pace.first_wait;
     loop {
         let (state, source): (_, Option<Box<dyn Error + Send + Sync>>) = match look().await {
-            Ok(Look::Ready(ready)) => return Ok(ready),
+            Ok(Look::Ready(ready) | Look::Deferred(ready)) => return Ok(ready),
             Ok(Look::Again(state)) => (state, None),
             Err(CallError::NotFound) => ("it was there and is gone", None),
-            Err(CallError::Passing(error)) => ("AWS fails or throttles", Some(error)),
+            Err(CallError::Passing(error) | CallError::InUse(error) | CallError::Limited(error)) => {
+                ("AWS fails or throttles", Some(error))
+            }
             Err(CallError::Lasting(error)) => return Err(error),
         };
         if begun.elapsed() + wait > pace.deadline {

@@ -28,6 +28,8 @@ pub struct Progress {
 pub enum State {
     /// It is ready.
     Ready(Provisioned),
+    /// It works, and a change of it is still to come; its drift says which, and what it waits for.
+    Deferred(Provisioned),
     /// Something was done, or is on its way; the words say what it waits for.
     Waiting(&'static str),
     /// A call failed in a way that passes: throttling, a service that fails, no answer. What a call without an answer
@@ -43,7 +45,7 @@ pub async fn advance(resources: &Resources, clients: &Clients, options: &Options
     let mut looks: Vec<BoxFuture<'_, Progress>> = Vec::new();
     for plan in &resources.streams {
         let look = async move {
-            let look = stream::look(plan, &clients.kinesis, options, &AtomicBool::default()).await;
+            let look = stream::look(plan, clients, options, &AtomicBool::default()).await;
             progress(Kind::Stream, &plan.name, look)
         };
         looks.push(look.boxed());
@@ -65,9 +67,10 @@ pub async fn advance(resources: &Resources, clients: &Clients, options: &Options
 fn progress(kind: Kind, name: &str, look: Result<Look<Provisioned>, CallError>) -> Progress {
     let state = match look {
         Ok(Look::Ready(ready)) => State::Ready(ready),
+        Ok(Look::Deferred(ready)) => State::Deferred(ready),
         Ok(Look::Again(state)) => State::Waiting(state),
         Err(CallError::NotFound) => State::Waiting("it was there and is gone"),
-        Err(CallError::Passing(error)) => State::Failing(error),
+        Err(CallError::Passing(error) | CallError::InUse(error) | CallError::Limited(error)) => State::Failing(error),
         Err(CallError::Lasting(error)) => State::Failed(error),
     };
     Progress { kind, name: name.to_owned(), state }

@@ -1,13 +1,21 @@
-//! Deleting what belongs to a Pipeline that goes: only what is tagged as its own and marked for deletion.
+//! Deleting what belongs to a Pipeline and is to go: only what is tagged as its own.
 
 use std::error::Error;
 
-use penstock_api::plan::Resources;
-use penstock_api::spec::DeletionPolicy;
+use penstock_api::plan::PipelineRef;
 
 use crate::error::{CallError, Kind, ProvisionError};
 use crate::pace::Look;
 use crate::{Clients, Options, stream, table};
+
+/// A stream or a table that is to go.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Doomed {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
 
 /// What became of one resource.
 #[derive(Debug)]
@@ -44,25 +52,27 @@ impl Removal {
 
     fn of(look: Result<Look<Self>, CallError>) -> Self {
         match look {
-            Ok(Look::Ready(removal)) => removal,
+            Ok(Look::Ready(removal) | Look::Deferred(removal)) => removal,
             Ok(Look::Again(state)) => Self::Waiting(state),
             Err(CallError::NotFound) => Self::Gone,
-            Err(CallError::Passing(error)) => Self::Failing(error),
+            Err(CallError::Passing(error) | CallError::InUse(error) | CallError::Limited(error)) => {
+                Self::Failing(error)
+            }
             Err(CallError::Lasting(error)) => Self::Failed(error),
         }
     }
 }
 
-/// Takes one step towards the deletion of each stream and table of the plan whose policy is `Delete`.
-pub async fn remove(resources: &Resources, clients: &Clients, options: &Options) -> Vec<Removed> {
+/// Takes one step towards the deletion of each, when it is tagged as the Pipeline's. A bucket is never deleted.
+pub async fn remove(doomed: &[Doomed], owner: &PipelineRef, clients: &Clients, options: &Options) -> Vec<Removed> {
     let mut removed = Vec::new();
-    for plan in resources.streams.iter().filter(|plan| plan.deletion_policy == DeletionPolicy::Delete) {
-        let state = Removal::of(stream::remove(plan, &clients.kinesis, options).await);
-        removed.push(Removed { kind: Kind::Stream, name: plan.name.clone(), state });
-    }
-    for plan in resources.tables.iter().filter(|plan| plan.deletion_policy == DeletionPolicy::Delete) {
-        let state = Removal::of(table::remove(plan, &clients.dynamodb, options).await);
-        removed.push(Removed { kind: Kind::Table, name: plan.name.clone(), state });
+    for Doomed { kind, name } in doomed {
+        let state = match kind {
+            Kind::Stream => Removal::of(stream::remove(name, owner, &clients.kinesis, options).await),
+            Kind::Table => Removal::of(table::remove(name, owner, &clients.dynamodb, options).await),
+            Kind::Bucket => Removal::NotOurs,
+        };
+        removed.push(Removed { kind: *kind, name: name.clone(), state });
     }
     removed
 }

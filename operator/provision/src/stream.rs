@@ -1,185 +1,158 @@
-//! Streams: one function a call of Kinesis, around [`decide`].
+//! Streams: what was seen, what is decided about it ([`decide`]), and the call that does it ([`calls`]).
 
+mod calls;
 mod decide;
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::types::{ScalingType, StreamMode as KinesisMode, StreamModeDetails, StreamStatus};
-use penstock_api::plan::StreamPlan;
-use penstock_api::spec::StreamMode;
+use penstock_api::plan::{PipelineRef, StreamPlan};
 
-use self::decide::{Seen, State, Step, next_step};
+use self::decide::{Seen, State, Step, drift, next_step, waits_for_aws, waits_for_readers};
 use crate::error::{CallError, Kind, ProvisionError};
-use crate::ownership::{self, Owner};
-use crate::pace::{Look, limited, until_ready};
+use crate::ownership::Owner;
+use crate::pace::{Look, until_ready};
+use crate::reading::has_stored;
 use crate::removal::Removal;
-use crate::{Options, Origin, Provisioned};
+use crate::{Clients, Options, Origin, Provisioned};
 
 pub(crate) async fn provision(
     plan: &StreamPlan,
-    kinesis: &Client,
+    clients: &Clients,
     options: &Options,
 ) -> Result<Provisioned, ProvisionError> {
     let created = AtomicBool::new(false);
-    until_ready(Kind::Stream, &plan.name, || look(plan, kinesis, options, &created)).await
+    until_ready(Kind::Stream, &plan.name, || look(plan, clients, options, &created)).await
 }
 
 pub(crate) async fn look(
+    plan: &StreamPlan,
+    clients: &Clients,
+    options: &Options,
+    created: &AtomicBool,
+) -> Result<Look<Provisioned>, CallError> {
+    let kinesis = &clients.kinesis;
+    let seen = calls::see(&plan.name, &plan.owner, kinesis, options).await?;
+    let step = next_step(plan, options, seen.as_ref()).map_err(CallError::Lasting)?;
+    let Some(seen) = seen else {
+        return create(plan, kinesis, options, created).await;
+    };
+    let provisioned = |drift| Provisioned {
+        kind: Kind::Stream,
+        name: plan.name.clone(),
+        origin: Origin::of(created.load(Ordering::Relaxed), &seen.owner),
+        drift,
+    };
+    match &step {
+        Step::Create => create(plan, kinesis, options, created).await,
+        Step::Wait(state) => Ok(Look::Again(state)),
+        Step::Ready(drift) => Ok(Look::Ready(provisioned(drift.clone()))),
+        Step::Adopt => {
+            calls::tag(plan, kinesis, options).await?;
+            Ok(Look::Again("the stream is being tagged as this Pipeline's"))
+        }
+        Step::Shorten if !nothing_is_missed(plan, clients).await => {
+            Ok(Look::Deferred(provisioned(vec![waits_for_readers(plan, &seen)])))
+        }
+        step => match (change(step, plan, &seen, kinesis).await, waits_for_aws(step)) {
+            (Ok(doing), _) => Ok(Look::Again(doing)),
+            // The stream works as it is, and holds nothing up.
+            (Err(CallError::Limited(error)), Some(waits)) => {
+                let error: &dyn std::error::Error = error.as_ref();
+                tracing::info!(stream = plan.name, error, "AWS does not let a stream be changed as often as that");
+                let waits = std::iter::once(waits.to_owned());
+                Ok(Look::Deferred(provisioned(drift(plan, &seen).into_iter().chain(waits).collect())))
+            }
+            (Err(error), _) => Err(error),
+        },
+    }
+}
+
+async fn create(
     plan: &StreamPlan,
     kinesis: &Client,
     options: &Options,
     created: &AtomicBool,
 ) -> Result<Look<Provisioned>, CallError> {
-    let seen = see(plan, kinesis, options).await?;
-    match next_step(plan, options, seen.as_ref()).map_err(CallError::Lasting)? {
-        Step::Create => {
-            create(plan, kinesis, options).await?;
-            created.store(true, Ordering::Relaxed);
-            Ok(Look::Again("the stream is being created"))
+    match calls::create(plan, kinesis, options).await {
+        Ok(()) => created.store(true, Ordering::Relaxed),
+        // An answer that was lost, a race, or a stream that was not to be seen yet: the next look tells.
+        Err(CallError::InUse(_)) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(Look::Again("the stream is being created"))
+}
+
+/// Changes the stream; says what is being done.
+async fn change(step: &Step, plan: &StreamPlan, seen: &Seen, kinesis: &Client) -> Result<&'static str, CallError> {
+    match step {
+        Step::Lengthen => {
+            calls::lengthen_retention(plan, kinesis).await.map(|()| "the stream's retention is being lengthened")
         }
-        Step::LengthenRetention => {
-            lengthen_retention(plan, kinesis).await?;
-            Ok(Look::Again("the stream's retention is being lengthened"))
+        Step::Shorten => {
+            tracing::warn!(
+                stream = plan.name,
+                from_hours = seen.retention_hours,
+                to_hours = plan.retention_hours,
+                "a retention is being shortened: older records are deleted; every sink has stored them"
+            );
+            calls::shorten_retention(plan, kinesis).await.map(|()| "the stream's retention is being shortened")
         }
-        Step::Adopt => {
-            tag(plan, kinesis, options).await?;
-            Ok(Look::Again("the stream is being tagged as this Pipeline's"))
+        Step::RaiseRecordSize(kib) => calls::set_record_size(plan, &seen.arn, *kib, kinesis)
+            .await
+            .map(|()| "the stream's largest record is being raised"),
+        Step::Encrypt(key) => {
+            calls::encrypt(plan, key, kinesis).await.map(|()| "the stream's encryption is being switched on")
         }
-        Step::SetMode => {
-            set_mode(plan, seen.map(|seen| seen.arn).unwrap_or_default(), kinesis).await?;
-            Ok(Look::Again("the stream's mode is being changed"))
+        Step::StopEncryption(key) => {
+            calls::stop_encryption(plan, key, kinesis).await.map(|()| "the stream's encryption is being switched off")
         }
-        Step::Reshard(shards) => {
-            reshard(plan, shards, kinesis).await?;
-            Ok(Look::Again("the stream is being resharded"))
-        }
-        Step::Wait(state) => Ok(Look::Again(state)),
-        Step::Ready(drift) => {
-            let owner = seen.map_or(Owner::Nobody, |seen| seen.owner);
-            let origin = Origin::of(created.load(Ordering::Relaxed), &owner);
-            Ok(Look::Ready(Provisioned { kind: Kind::Stream, name: plan.name.clone(), origin, drift }))
-        }
+        Step::SetMode => calls::set_mode(plan, &seen.arn, kinesis).await.map(|()| "the stream's mode is being changed"),
+        Step::Reshard(shards) => calls::reshard(plan, *shards, kinesis).await.map(|()| "the stream is being resharded"),
+        Step::Create | Step::Wait(_) | Step::Ready(_) | Step::Adopt => Ok("the stream is being looked at"),
     }
 }
 
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html>, 20 calls a second.
-async fn see(plan: &StreamPlan, kinesis: &Client, options: &Options) -> Result<Option<Seen>, CallError> {
-    let doing = || format!("looking at the stream {:?}", plan.name);
-    let call = kinesis.describe_stream_summary().stream_name(&plan.name).send();
-    let answer = match limited(call).await?.map_err(|error| CallError::from_sdk(doing(), error)) {
-        Ok(answer) => answer,
-        Err(CallError::NotFound) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let Some(summary) = answer.stream_description_summary else { return Ok(None) };
-    let on_demand = summary.stream_mode_details.is_some_and(|mode| mode.stream_mode == KinesisMode::OnDemand);
-    Ok(Some(Seen {
-        state: match summary.stream_status {
-            StreamStatus::Active => State::Active,
-            StreamStatus::Deleting => State::Deleting,
-            _ => State::Changing,
-        },
-        mode: if on_demand { StreamMode::OnDemand } else { StreamMode::Provisioned },
-        open_shards: u32::try_from(summary.open_shard_count).unwrap_or(0),
-        retention_hours: u32::try_from(summary.retention_period_hours).unwrap_or(0),
-        owner: owner(plan, kinesis, options).await?,
-        arn: summary.stream_arn,
-    }))
-}
-
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_ListTagsForStream.html>, 5 calls a second. A stream has
-/// at most 50 tags, and one page holds as many.
-async fn owner(plan: &StreamPlan, kinesis: &Client, options: &Options) -> Result<Owner, CallError> {
-    let call = kinesis.list_tags_for_stream().stream_name(&plan.name).limit(50).send();
-    let doing = || format!("reading the tags of the stream {:?}", plan.name);
-    let answer = limited(call).await?.map_err(|error| CallError::from_sdk(doing(), error))?;
-    let tags = answer.tags.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect();
-    Ok(ownership::owner(&tags, &plan.owner, options.cluster.as_deref()))
-}
-
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_CreateStream.html>, 5 calls a second.
-async fn create(plan: &StreamPlan, kinesis: &Client, options: &Options) -> Result<(), CallError> {
-    let doing = || format!("creating the stream {:?}", plan.name);
-    let details = mode_details(plan)?;
-    let shards = match plan.mode {
-        // A plan names the shards of every provisioned stream; AWS refuses one without.
-        StreamMode::Provisioned => plan.shards.and_then(|shards| i32::try_from(shards).ok()),
-        StreamMode::OnDemand => None,
-    };
-    let call = kinesis
-        .create_stream()
-        .stream_name(&plan.name)
-        .set_shard_count(shards)
-        .stream_mode_details(details)
-        .set_tags(Some(ownership::tags(&plan.owner, options.cluster.as_deref())))
-        .send();
-    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
-}
-
-fn mode_details(plan: &StreamPlan) -> Result<StreamModeDetails, CallError> {
-    let mode = match plan.mode {
-        StreamMode::Provisioned => KinesisMode::Provisioned,
-        StreamMode::OnDemand => KinesisMode::OnDemand,
-    };
-    StreamModeDetails::builder().stream_mode(mode).build().map_err(|error| CallError::Passing(Box::new(error)))
-}
-
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_AddTagsToStream.html>, 5 calls a second.
-async fn tag(plan: &StreamPlan, kinesis: &Client, options: &Options) -> Result<(), CallError> {
-    let doing = || format!("tagging the stream {:?}", plan.name);
-    let tags = ownership::tags(&plan.owner, options.cluster.as_deref());
-    let call = kinesis.add_tags_to_stream().stream_name(&plan.name).set_tags(Some(tags)).send();
-    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
-}
-
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateStreamMode.html>, twice in 24 hours for a stream.
-async fn set_mode(plan: &StreamPlan, arn: String, kinesis: &Client) -> Result<(), CallError> {
-    let doing = || format!("changing the mode of the stream {:?}", plan.name);
-    let call = kinesis.update_stream_mode().stream_arn(arn).stream_mode_details(mode_details(plan)?).send();
-    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
-}
-
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_UpdateShardCount.html>, ten times in 24 hours for a stream.
-async fn reshard(plan: &StreamPlan, shards: u32, kinesis: &Client) -> Result<(), CallError> {
-    let doing = || format!("resharding the stream {:?}", plan.name);
-    let call = kinesis
-        .update_shard_count()
-        .stream_name(&plan.name)
-        .target_shard_count(i32::try_from(shards).unwrap_or(i32::MAX))
-        .scaling_type(ScalingType::UniformScaling)
-        .send();
-    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
+/// Whether no sink would miss a record that a shorter retention deletes; not when that cannot be told.
+async fn nothing_is_missed(plan: &StreamPlan, clients: &Clients) -> bool {
+    let kept = Duration::from_secs(u64::from(plan.retention_hours) * 3600);
+    let before = SystemTime::now().checked_sub(kept).unwrap_or(SystemTime::UNIX_EPOCH);
+    for lease_table in &plan.readers {
+        match has_stored(&plan.name, lease_table, Some(before), clients).await {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(
+                    stream = plan.name,
+                    lease_table,
+                    error,
+                    "it cannot be told whether a sink would miss records, so the retention is not shortened"
+                );
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// One step towards the stream being gone, when it is this Pipeline's.
-pub(crate) async fn remove(plan: &StreamPlan, kinesis: &Client, options: &Options) -> Result<Look<Removal>, CallError> {
-    let Some(seen) = see(plan, kinesis, options).await? else { return Ok(Look::Ready(Removal::Gone)) };
+pub(crate) async fn remove(
+    name: &str,
+    owner: &PipelineRef,
+    kinesis: &Client,
+    options: &Options,
+) -> Result<Look<Removal>, CallError> {
+    let Some(seen) = calls::see(name, owner, kinesis, options).await? else { return Ok(Look::Ready(Removal::Gone)) };
     match (seen.owner, seen.state) {
-        (Owner::Another(_) | Owner::Nobody, _) => Ok(Look::Ready(Removal::NotOurs)),
-        (Owner::Ours, State::Deleting) => Ok(Look::Again("the stream is being deleted")),
-        (Owner::Ours, _) => {
-            delete(plan, kinesis).await?;
-            Ok(Look::Again("the stream is being deleted"))
-        }
+        (Owner::Another(_) | Owner::Nobody, _) => return Ok(Look::Ready(Removal::NotOurs)),
+        (Owner::Ours, State::Deleting) => {}
+        (Owner::Ours, _) => match calls::delete(name, kinesis).await {
+            // It is being made, changed or deleted just now.
+            Ok(()) | Err(CallError::InUse(_)) => {}
+            Err(error) => return Err(error),
+        },
     }
-}
-
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeleteStream.html>, 5 calls a second. Registered consumers go
-/// with the stream.
-async fn delete(plan: &StreamPlan, kinesis: &Client) -> Result<(), CallError> {
-    let doing = || format!("deleting the stream {:?}", plan.name);
-    let call = kinesis.delete_stream().stream_name(&plan.name).enforce_consumer_deletion(true).send();
-    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
-}
-
-/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_IncreaseStreamRetentionPeriod.html>
-async fn lengthen_retention(plan: &StreamPlan, kinesis: &Client) -> Result<(), CallError> {
-    let doing = || format!("lengthening the retention of the stream {:?}", plan.name);
-    let call = kinesis
-        .increase_stream_retention_period()
-        .stream_name(&plan.name)
-        .retention_period_hours(i32::try_from(plan.retention_hours).unwrap_or(i32::MAX))
-        .send();
-    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
+    Ok(Look::Again("the stream is being deleted"))
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use penstock_api::plan::{AwsTarget, Resources};
+use penstock_api::plan::{AwsTarget, PipelineRef, Resources};
 use penstock_api::spec::Existing;
-use penstock_provision::{Clients, Options, Removed};
+use penstock_provision::{Clients, Doomed, Kind, Options, Removed};
 
 use super::budget::Budget;
 use super::clients::AwsClients;
 use super::drained;
 use super::view::{ResourceView, ResourcesView};
 use crate::build::{Drained, hash};
+use crate::pipeline::Identity;
 use crate::settings::Settings;
 use crate::validate::ValidatedPipeline;
 
@@ -22,6 +23,8 @@ use crate::validate::ValidatedPipeline;
 const STREAM_LOOKS_A_SECOND: f64 = 4.0;
 /// Looks at tables: ListTagsOfResource may be called 10 times a second.
 const TABLE_LOOKS_A_SECOND: f64 = 8.0;
+/// When a change is tried again that AWS does not let happen yet, or that would lose something.
+pub(crate) const DEFERRED: Duration = Duration::from_secs(300);
 
 /// The accounts and regions that Pipelines are in.
 pub struct Accounts {
@@ -41,8 +44,8 @@ struct Account {
 
 /// What is known of the resources of one Pipeline, by its UID.
 enum Known {
-    /// They were found ready.
-    Found { resources: String, at: Instant, view: ResourcesView },
+    /// They were found ready, which is trusted for so long.
+    Found { resources: String, at: Instant, fresh_for: Duration, view: ResourcesView },
     /// They were ready before this leadership began, as the status says.
     Trusted { resources: String, until: Instant },
     /// The look is ordered, and due then.
@@ -77,14 +80,16 @@ impl Accounts {
             return view;
         }
         let account = self.account(&pipeline.aws).await;
-        if let Err(again_after) = self.may_look(uid, &account, &pipeline.resources) {
+        let Resources { streams, tables, .. } = &pipeline.resources;
+        if let Err(again_after) = self.may_look(uid, &account, (streams.len(), tables.len())) {
             return ResourcesView::NotLookedAt { again_after };
         }
         let progress =
             penstock_provision::advance(&pipeline.resources, &account.clients, &self.options(pipeline)).await;
         let view = ResourcesView::Known(progress.into_iter().map(ResourceView::of).collect());
         if view.is_ready() {
-            let found = Known::Found { resources: fingerprint, at: Instant::now(), view: view.clone() };
+            let fresh_for = if view.is_deferred() { self.recheck.min(DEFERRED) } else { self.recheck };
+            let found = Known::Found { resources: fingerprint, at: Instant::now(), fresh_for, view: view.clone() };
             self.known.lock().insert(uid.clone(), found);
         }
         view
@@ -98,8 +103,8 @@ impl Accounts {
         let now = Instant::now();
         let mut known = self.known.lock();
         match known.get(uid) {
-            Some(Known::Found { resources, at, view }) => {
-                (resources == fingerprint && at.elapsed() < self.recheck).then(|| view.clone())
+            Some(Known::Found { resources, at, fresh_for, view }) => {
+                (resources == fingerprint && at.elapsed() < *fresh_for).then(|| view.clone())
             }
             // Of a newer spec the status says nothing yet, even if its resources are the same.
             Some(Known::Trusted { resources, until }) => (ask.was_ready && resources == fingerprint && now < *until)
@@ -115,34 +120,38 @@ impl Accounts {
         }
     }
 
-    /// Orders a look, or picks up what was ordered.
-    fn may_look(&self, uid: &str, account: &Account, resources: &Resources) -> Result<(), Duration> {
+    /// Orders a look at some streams and tables, or picks up what was ordered.
+    fn may_look(&self, key: &str, account: &Account, (streams, tables): (usize, usize)) -> Result<(), Duration> {
         let now = Instant::now();
         let mut known = self.known.lock();
-        let due = match known.get(uid) {
+        let due = match known.get(key) {
             Some(Known::Ordered { due }) => *due,
             _ => {
-                let streams = account.streams.order(resources.streams.len(), now);
-                let due = now + streams.max(account.tables.order(resources.tables.len(), now));
-                known.insert(uid.to_owned(), Known::Ordered { due });
+                let streams = account.streams.order(streams, now);
+                let due = now + streams.max(account.tables.order(tables, now));
+                known.insert(key.to_owned(), Known::Ordered { due });
                 due
             }
         };
         if now < due {
             return Err(due.saturating_duration_since(now));
         }
-        known.remove(uid);
+        known.remove(key);
         Ok(())
     }
 
-    /// Takes a step towards the deletion of what is to go with the Pipeline. I/O.
+    /// Takes a step towards the deletion of what is to go. I/O.
     ///
     /// # Errors
     /// When AWS was asked often enough for now: how long to wait.
-    pub async fn remove(&self, pipeline: &ValidatedPipeline) -> Result<Vec<Removed>, Duration> {
+    pub async fn remove(&self, pipeline: &ValidatedPipeline, doomed: &[Doomed]) -> Result<Vec<Removed>, Duration> {
         let account = self.account(&pipeline.aws).await;
-        self.may_look(&pipeline.identity.uid, &account, &pipeline.resources)?;
-        Ok(penstock_provision::remove(&pipeline.resources, &account.clients, &self.options(pipeline)).await)
+        let count = |kind| doomed.iter().filter(|doomed| doomed.kind == kind).count();
+        let looks = (count(Kind::Stream), count(Kind::Table));
+        self.may_look(&removal_of(&pipeline.identity.uid), &account, looks)?;
+        let Identity { namespace, name, .. } = pipeline.identity.clone();
+        let owner = PipelineRef { namespace, name };
+        Ok(penstock_provision::remove(doomed, &owner, &account.clients, &self.options(pipeline)).await)
     }
 
     /// Which sinks have stored everything that is in their stream. I/O.
@@ -155,7 +164,9 @@ impl Accounts {
     }
 
     pub(crate) fn forget(&self, uid: &str) {
-        self.known.lock().remove(uid);
+        let mut known = self.known.lock();
+        known.remove(uid);
+        known.remove(&removal_of(uid));
     }
 
     async fn account(&self, target: &AwsTarget) -> Arc<Account> {
@@ -188,6 +199,11 @@ impl Account {
     }
 }
 
+/// Where the order for a removal is kept, beside what is known of the resources that stay.
+fn removal_of(uid: &str) -> String {
+    format!("{uid}/removal")
+}
+
 fn fingerprint(resources: &Resources) -> String {
     // Names and numbers: there is nothing that JSON could not hold.
     #[allow(clippy::expect_used, reason = "a plan's resources are always JSON")]
@@ -202,17 +218,24 @@ mod tests {
 
     use super::*;
 
-    /// No call is made in these tests.
-    struct NoClients;
+    /// Clients that are never used: no call is made in these tests.
+    struct Unused;
 
-    impl AwsClients for NoClients {
+    impl AwsClients for Unused {
         fn clients<'a>(&'a self, _: &'a AwsTarget) -> Pin<Box<dyn Future<Output = Clients> + Send + 'a>> {
-            unreachable!("nothing here may ask for AWS")
+            Box::pin(async {
+                let config = penstock_runtime::Aws::local("eu-west-1", "http://127.0.0.1:1").await.config;
+                Clients {
+                    kinesis: aws_sdk_kinesis::Client::new(&config),
+                    dynamodb: aws_sdk_dynamodb::Client::new(&config),
+                    s3: aws_sdk_s3::Client::new(&config),
+                }
+            })
         }
     }
 
     fn accounts() -> Accounts {
-        Accounts::new(Arc::new(NoClients), &Settings::new("image"))
+        Accounts::new(Arc::new(Unused), &Settings::new("image"))
     }
 
     const FIRST: Ask = Ask { afresh: false, was_ready: false };
@@ -222,11 +245,38 @@ mod tests {
     fn what_was_found_ready_is_trusted_until_the_plan_changes_or_somebody_asks() {
         let accounts = accounts();
         let view = ResourcesView::Known(Vec::new());
-        let found = Known::Found { resources: "a".to_owned(), at: Instant::now(), view: view.clone() };
+        let fresh_for = accounts.recheck;
+        let found = Known::Found { resources: "a".to_owned(), at: Instant::now(), fresh_for, view: view.clone() };
         accounts.known.lock().insert("uid".to_owned(), found);
         assert_eq!(accounts.known("uid", "a", FIRST), Some(view));
         assert_eq!(accounts.known("uid", "b", FIRST), None);
         assert_eq!(accounts.known("uid", "a", Ask { afresh: true, was_ready: true }), None);
+    }
+
+    #[tokio::test]
+    async fn pipelines_of_one_account_and_region_share_a_budget_and_those_of_another_have_their_own() {
+        let accounts = accounts();
+        let target = |region: &str| AwsTarget { region: region.to_owned(), endpoint_url: None };
+        let here = accounts.account(&target("eu-west-1")).await;
+        let looks = |account: &Account, who: &str| accounts.may_look(who, account, (4, 0));
+        assert_eq!(looks(&here, "a"), Ok(()));
+        let also_here = accounts.account(&target("eu-west-1")).await;
+        assert!(looks(&also_here, "b").is_err(), "the budget of a second is used up");
+        let elsewhere = accounts.account(&target("eu-west-2")).await;
+        assert_eq!(looks(&elsewhere, "c"), Ok(()));
+    }
+
+    #[test]
+    fn an_order_for_a_removal_leaves_what_is_known_of_the_rest() {
+        let accounts = accounts();
+        let view = ResourcesView::Known(Vec::new());
+        let fresh_for = accounts.recheck;
+        let found = Known::Found { resources: "a".to_owned(), at: Instant::now(), fresh_for, view: view.clone() };
+        accounts.known.lock().insert("uid".to_owned(), found);
+        accounts.known.lock().insert(removal_of("uid"), Known::Ordered { due: Instant::now() });
+        assert_eq!(accounts.known("uid", "a", FIRST), Some(view));
+        accounts.forget("uid");
+        assert!(accounts.known.lock().is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod clients;
 mod drained;
 mod view;
 
+pub(crate) use accounts::DEFERRED;
 pub use accounts::{Accounts, Ask};
 pub use budget::Budget;
 pub use clients::{AwsClients, SdkClients};

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use penstock_provision::{Kind, Progress, State};
+use penstock_provision::{Kind, Progress, Removal, Removed, State};
 
 /// What is known of a Pipeline's streams, tables and buckets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct ResourceView {
 pub enum ResourceState {
     /// It is ready. In what it differs without being in the way.
     Ready(Vec<String>),
+    /// It works, and a change of it is still to come. In what it differs until then, and what that waits for.
+    Deferred(Vec<String>),
     /// Something was done or is on its way.
     Waiting(&'static str),
     /// A call failed in a way that passes.
@@ -64,6 +66,13 @@ impl ResourcesView {
 }
 
 impl ResourcesView {
+    /// Whether a change of something that works is still to come.
+    #[must_use]
+    pub fn is_deferred(&self) -> bool {
+        let deferred = |resource: &ResourceView| matches!(resource.state, ResourceState::Deferred(_));
+        matches!(self, Self::Known(resources) if resources.iter().any(deferred))
+    }
+
     /// Resources with which something is wrong.
     pub fn failing(&self) -> impl Iterator<Item = &ResourceView> {
         let known = match self {
@@ -78,6 +87,7 @@ impl ResourceView {
     pub(super) fn of(progress: Progress) -> Self {
         let state = match progress.state {
             State::Ready(ready) => ResourceState::Ready(ready.drift),
+            State::Deferred(ready) => ResourceState::Deferred(ready.drift),
             State::Waiting(state) => ResourceState::Waiting(state),
             State::Failing(error) => ResourceState::Failing(causes(error.as_ref())),
             State::Failed(error) => ResourceState::Failed { reason: error.reason(), message: error.to_string() },
@@ -85,8 +95,26 @@ impl ResourceView {
         Self { kind: progress.kind, name: progress.name, state }
     }
 
+    /// What is left of something that is to go; nothing when it is gone, or not ours to delete.
+    pub(crate) fn of_removal(removed: &Removed) -> Option<Self> {
+        let state = match &removed.state {
+            Removal::Gone | Removal::NotOurs => return None,
+            Removal::Waiting(state) => ResourceState::Waiting(state),
+            Removal::Failing(error) => ResourceState::Failing(causes(error.as_ref())),
+            Removal::Failed(error) => {
+                let message = format!(
+                    "the {} {:?}, which the Pipeline names no more, cannot be deleted: {error}. Or name it again, with \
+                     `deletionPolicy: Retain`",
+                    removed.kind, removed.name
+                );
+                ResourceState::Failed { reason: error.reason(), message }
+            }
+        };
+        Some(Self { kind: removed.kind, name: removed.name.clone(), state })
+    }
+
     fn is_ready(&self) -> bool {
-        matches!(self.state, ResourceState::Ready(_))
+        matches!(self.state, ResourceState::Ready(_) | ResourceState::Deferred(_))
     }
 }
 

@@ -15,10 +15,11 @@ pub(super) fn build(part: Part<'_>, config: &Content, around: Surroundings<'_>) 
     let live = around.observed.children.get(&(Kind::Deployment, part.name())).map(AsRef::as_ref);
     let rests = replicas::rests(part.pipeline, part.stage, around.drained);
     let image = pod::image(part, config, live, around);
+    // An image that the Pipeline names is not kept once it names none.
+    let given = part.stage.template.image.is_none().then(|| (IMAGE_ANNOTATION.to_owned(), image.clone()));
     let rests_because = rests.then(|| (RESTS_ANNOTATION.to_owned(), why(part, around).to_owned()));
     let mut metadata = part.metadata(part.name());
-    metadata.annotations =
-        Some([(IMAGE_ANNOTATION.to_owned(), image.clone())].into_iter().chain(rests_because).collect());
+    metadata.annotations = Some(given.into_iter().chain(rests_because).collect());
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {

@@ -45,6 +45,16 @@ impl PipelineFixture {
         self
     }
 
+    /// Without the table of the name.
+    pub(crate) fn without_table(mut self, name: &str) -> Self {
+        for sink in self.0["spec"]["sinks"].as_array_mut().unwrap() {
+            if let Some(tables) = sink.pointer_mut("/dynamodb/tables") {
+                tables.as_array_mut().unwrap().retain(|table| table["name"] != name);
+            }
+        }
+        self
+    }
+
     pub(crate) fn uid(mut self, uid: &str) -> Self {
         self.0["metadata"]["uid"] = json!(uid);
         self

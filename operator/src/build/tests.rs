@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::fixtures::{PipelineFixture, observed, rolled_out, settings, with};
 use super::*;
-use crate::names::{CONFIG_ANNOTATION, SECRETS_ANNOTATION};
+use crate::names::{CONFIG_ANNOTATION, IMAGE_ANNOTATION, SECRETS_ANNOTATION};
 use crate::observe::Children;
 
 fn find<'a>(desired: &'a Desired, kind: Kind, name: &str) -> &'a Value {
@@ -110,6 +110,20 @@ fn the_image_of_the_template_always_wins() {
     let running = observed(rolled_out(&PipelineFixture::ecommerce().fresh()));
     let desired = fixture.built(&settings(), &running);
     assert_eq!(template(&desired, "ecommerce-raw")["spec"]["containers"][0]["image"], "mine:3");
+}
+
+#[test]
+fn an_image_that_the_pipeline_names_no_more_is_not_kept() {
+    let fixture = PipelineFixture::ecommerce();
+    let named = fixture.clone().spec("/sinks/0/template", json!({ "image": "mine:3" })).fresh();
+    let annotations = &find(&named, Kind::Deployment, "ecommerce-raw")["metadata"]["annotations"];
+    assert!(annotations.get(IMAGE_ANNOTATION).is_none(), "{annotations}");
+    let desired = fixture.built(&settings(), &observed(rolled_out(&named)));
+    assert_eq!(template(&desired, "ecommerce-raw")["spec"]["containers"][0]["image"], "penstock:1");
+    assert_eq!(
+        find(&desired, Kind::Deployment, "ecommerce-raw")["metadata"]["annotations"][IMAGE_ANNOTATION],
+        "penstock:1"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use kube::runtime::controller::Action;
 use penstock_api::spec::Suspend;
 
 use crate::apply::error::Verdict;
-use crate::aws::{ResourceState, ResourcesView};
+use crate::aws::{DEFERRED, ResourceState, ResourcesView};
 use crate::context::Context;
 use crate::report::findings::Known;
 use crate::report::stages::StageState;
@@ -39,16 +39,16 @@ impl Next {
             ResourcesView::Trusted { .. } => &[],
             ResourcesView::Known(resources) => resources.as_slice(),
         };
-        let troubled = resources
-            .iter()
-            .any(|resource| matches!(resource.state, ResourceState::Failing(_) | ResourceState::Failed { .. }));
+        let all = || resources.iter().chain(&known.removals);
+        let troubled =
+            all().any(|resource| matches!(resource.state, ResourceState::Failing(_) | ResourceState::Failed { .. }));
         if troubled
             || !known.missing_secrets.is_empty()
             || known.failures.iter().any(|failure| failure.verdict != Verdict::Moving)
         {
             return Self::Troubled;
         }
-        let waits = resources.iter().any(|resource| matches!(resource.state, ResourceState::Waiting(_)));
+        let waits = all().any(|resource| matches!(resource.state, ResourceState::Waiting(_)));
         let draining = known.suspend == Some(Suspend::Drain)
             && known.stages.iter().any(|stage| stage.state != StageState::Resting);
         if waits || draining || !known.failures.is_empty() {
@@ -56,6 +56,7 @@ impl Next {
         }
         match &known.resources {
             ResourcesView::Trusted { again_after } => Self::Calm(Some(*again_after)),
+            view if view.is_deferred() => Self::After(DEFERRED),
             _ => Self::Calm(None),
         }
     }
@@ -99,6 +100,8 @@ mod tests {
         Known {
             resources: ResourcesView::Known(vec![resource]),
             stages: Vec::new(),
+            removals: Vec::new(),
+            inventory: Vec::new(),
             missing_secrets: Vec::new(),
             failures: Vec::new(),
             suspend: None,
@@ -111,8 +114,18 @@ mod tests {
         assert_eq!(Next::of(&ready()), Next::Calm(None));
         assert_eq!(Next::of(&known(ResourceState::Waiting("x"))), Next::Soon);
         assert_eq!(Next::of(&known(ResourceState::Failing("x".to_owned()))), Next::Troubled);
-        let failed = ResourceState::Failed { reason: "access_denied", message: "x".to_owned() };
-        assert_eq!(Next::of(&known(failed)), Next::Troubled);
+        let failed = || ResourceState::Failed { reason: "access_denied", message: "x".to_owned() };
+        assert_eq!(Next::of(&known(failed())), Next::Troubled);
+        let deferred = ResourceState::Deferred(vec!["x".to_owned()]);
+        assert_eq!(
+            Next::of(&known(deferred)),
+            Next::After(DEFERRED),
+            "it works, and AWS lets nothing happen for hours"
+        );
+        let removal = |state| ResourceView { kind: Kind::Table, name: "t".to_owned(), state };
+        let removing = |state| Known { removals: vec![removal(state)], ..ready() };
+        assert_eq!(Next::of(&removing(ResourceState::Waiting("x"))), Next::Soon);
+        assert_eq!(Next::of(&removing(failed())), Next::Troubled);
         let secret = Known { missing_secrets: vec![("a".to_owned(), "b".to_owned())], ..ready() };
         assert_eq!(Next::of(&secret), Next::Troubled, "no watch tells of a Secret");
         let failure = |verdict| Known { failures: vec![Failure { verdict, message: String::new() }], ..ready() };

@@ -182,7 +182,7 @@ fn concern(condition: &'static str, weight: Weight, reason: &str, message: Strin
 /// Rights, Secrets and buckets.
 fn access(known: &Known) -> Concern {
     let resources = looked_at(&known.resources);
-    let denied = resources.iter().find_map(|resource| match &resource.state {
+    let denied = resources.iter().copied().chain(&known.removals).find_map(|resource| match &resource.state {
         ResourceState::Failed { reason: "access_denied", message } => Some(message.clone()),
         _ => None,
     });
@@ -207,7 +207,17 @@ fn access(known: &Known) -> Concern {
     }
 }
 
+/// The streams or the tables: what the Pipeline names, and then what it names no more.
 fn resources(condition: &'static str, kind: Kind, known: &Known, before: &impl Before) -> Concern {
+    let concern = named(condition, kind, known, before);
+    if concern.weight != Weight::Fine {
+        return concern;
+    }
+    let removals: Vec<_> = known.removals.iter().collect();
+    of_kind(&removals, kind).map_or(concern, |found| Concern { said: Said { condition, ..found.said }, ..found })
+}
+
+fn named(condition: &'static str, kind: Kind, known: &Known, before: &impl Before) -> Concern {
     match &known.resources {
         ResourcesView::Known(_) => {}
         ResourcesView::NotLookedAt { .. } => return as_before(condition, before),
@@ -223,7 +233,7 @@ fn resources(condition: &'static str, kind: Kind, known: &Known, before: &impl B
         if kind == Kind::Stream { "streams are ready" } else { "tables are ready" }
     );
     for resource in resources.iter().filter(|resource| resource.kind == kind) {
-        if let ResourceState::Ready(drift) = &resource.state {
+        if let ResourceState::Ready(drift) | ResourceState::Deferred(drift) = &resource.state {
             for difference in drift {
                 let _ = write!(message, "; {:?}: {difference}", resource.name);
             }

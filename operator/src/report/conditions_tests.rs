@@ -31,6 +31,8 @@ fn working() -> Known {
             resource(Kind::Bucket, ready()),
         ]),
         stages: vec![stage("orders", StageState::Ready), stage("raw", StageState::Ready)],
+        removals: Vec::new(),
+        inventory: Vec::new(),
         missing_secrets: Vec::new(),
         failures: Vec::new(),
         suspend: None,
@@ -139,6 +141,25 @@ fn denied_access_is_said_under_access() {
     let denied = ResourceState::Failed { reason: "access_denied", message: "allow it".to_owned() };
     let said = find(working().with_resource(Kind::Stream, denied), ACCESS);
     assert_eq!((said.status, said.reason.as_str(), said.message.as_str()), (NOT, "AccessDenied", "allow it"));
+}
+
+#[test]
+fn what_works_and_is_still_to_change_is_ready_and_says_what_it_waits_for() {
+    let deferred = working().with_resource(Kind::Stream, ResourceState::Deferred(vec!["ten times a day".to_owned()]));
+    assert_eq!(summary_of(deferred.clone()), (IS, "Ready".to_owned(), false, false));
+    assert!(find(deferred, STREAMS).message.contains("ten times a day"));
+}
+
+#[test]
+fn what_the_spec_names_no_more_is_on_its_way_out_and_stalls_when_it_cannot_go() {
+    let removing = |state| Known { removals: vec![resource(Kind::Table, state)], ..working() };
+    let waiting = removing(ResourceState::Waiting("the table is being deleted"));
+    assert_eq!(summary_of(waiting.clone()), (NOT, "InProgress".to_owned(), true, false));
+    assert_eq!(find(waiting, STREAMS).status, IS);
+    assert_eq!(summary_of(removing(ResourceState::Failing(String::new()))), (NOT, "AwsFails".to_owned(), true, false));
+    let denied = ResourceState::Failed { reason: "access_denied", message: "allow it".to_owned() };
+    assert_eq!(summary_of(removing(denied.clone())), (NOT, "AccessDenied".to_owned(), false, true));
+    assert_eq!(find(removing(denied), ACCESS).message, "allow it");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! What a reconcile found. Only from this is a status made.
 
-use penstock_api::spec::Suspend;
+use penstock_api::spec::{ResourceStatus, Suspend};
 
 use super::stages::StageView;
 use crate::apply::error::{ApplyError, Verdict};
-use crate::aws::ResourcesView;
+use crate::aws::{ResourceView, ResourcesView};
 
 /// What a reconcile found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub enum Findings {
 pub struct Known {
     /// Streams, tables and buckets.
     pub resources: ResourcesView,
+    /// What the spec names no more and is still to go.
+    pub removals: Vec<ResourceView>,
+    /// What is written down of streams and tables.
+    pub inventory: Vec<ResourceStatus>,
     /// The stages.
     pub stages: Vec<StageView>,
     /// Stages whose Secret is not there: stage and Secret.

@@ -9,7 +9,7 @@ use k8s_openapi::jiff::{Timestamp, tz::TimeZone};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType};
 use kube::{Api, Resource as _};
-use penstock_api::spec::{Condition, ConditionStatus, GROUP, KIND, PipelineStatus, VERSION};
+use penstock_api::spec::{Condition, ConditionStatus, GROUP, KIND, PipelineStatus, ResourceStatus, VERSION};
 use serde_json::json;
 
 use crate::apply::error::is_gone;
@@ -63,16 +63,45 @@ pub async fn first_visit(pipeline: &Pipeline, context: &Context) -> Result<(), R
     report(pipeline, &Findings::New, context).await
 }
 
+/// What is written down of streams and tables: by this leadership, else by a former one.
+pub(crate) fn inventory(pipeline: &Pipeline, context: &Context) -> Vec<ResourceStatus> {
+    let status = context.written(&pipeline.identity().uid).or_else(|| pipeline.status.clone());
+    status.map(|status| status.resources).unwrap_or_default()
+}
+
+/// Writes streams and tables down, before any of them is made. I/O: a call when there is something new, and none when not.
+///
+/// # Errors
+/// When it could not be written.
+pub(crate) async fn record(
+    pipeline: &Pipeline,
+    inventory: &[ResourceStatus],
+    context: &Context,
+) -> Result<(), ReportError> {
+    let identity = pipeline.identity();
+    let previous = context.written(&identity.uid).or_else(|| pipeline.status.clone()).unwrap_or_default();
+    let mut before = previous.resources.clone();
+    before.sort();
+    if before == inventory {
+        return Ok(());
+    }
+    let status = PipelineStatus { resources: inventory.to_vec(), ..ours(previous) };
+    write(pipeline, &status, context).await?;
+    context.remember_written(&identity.uid, status);
+    Ok(())
+}
+
 /// Whether the API server has this status. The cached one alone may be old, and what was written alone may have been changed.
 fn is_said(status: &PipelineStatus, cached: &PipelineStatus, written: Option<&PipelineStatus>) -> bool {
     let same = |other: &PipelineStatus| in_any_order(status) == in_any_order(other);
     same(cached) && written.is_none_or(same)
 }
 
-/// The API server keeps the items of `stages` by their name, and in an order of its own.
+/// The API server keeps the items of `stages` and `resources` by their names, and in an order of its own.
 fn in_any_order(status: &PipelineStatus) -> PipelineStatus {
     let mut status = status.clone();
     status.stages.sort_by(|a, b| a.name.cmp(&b.name));
+    status.resources.sort();
     status
 }
 

@@ -34,6 +34,10 @@ pub fn status(findings: &Findings, around: &Around<'_>) -> PipelineStatus {
         conditions: in_order(said, around),
         stages: stages.map_or_else(|| around.previous.stages.clone(), |stages| stages.iter().map(stage).collect()),
         stages_ready: stages.map_or_else(|| around.previous.stages_ready.clone(), |stages| Some(ready(stages))),
+        resources: match findings {
+            Findings::Known(known) => known.inventory.clone(),
+            _ => around.previous.resources.clone(),
+        },
         observed_request: match findings {
             // It is answered once everything was looked at.
             Findings::Known(known) if matches!(known.resources, ResourcesView::Known(_)) => around.request.clone(),

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use penstock_api::spec::ConditionStatus;
+use penstock_api::spec::{ConditionStatus, DeletionPolicy, ResourceKind, ResourceStatus};
 
 use super::*;
 use crate::aws::ResourcesView;
@@ -16,6 +16,8 @@ fn known(state: StageState) -> Findings {
             endpoint: Some("http://ecommerce-orders.shop.svc/orders".to_owned()),
             state,
         }],
+        removals: Vec::new(),
+        inventory: Vec::new(),
         missing_secrets: Vec::new(),
         failures: Vec::new(),
         suspend: None,
@@ -93,6 +95,8 @@ fn what_was_said_of_a_former_spec_is_no_answer_for_the_new_one() {
     let not_looked_at = Findings::Known(Known {
         resources: ResourcesView::NotLookedAt { again_after: std::time::Duration::from_secs(1) },
         stages: Vec::new(),
+        removals: Vec::new(),
+        inventory: Vec::new(),
         missing_secrets: Vec::new(),
         failures: Vec::new(),
         suspend: None,
@@ -105,4 +109,19 @@ fn what_was_said_of_a_former_spec_is_no_answer_for_the_new_one() {
     };
     assert_eq!(streams(3), ConditionStatus::True);
     assert_eq!(streams(4), ConditionStatus::False);
+}
+
+#[test]
+fn what_is_written_down_stays_until_a_reconcile_says_otherwise() {
+    let resource = ResourceStatus {
+        kind: ResourceKind::Table,
+        name: "ecommerce-invoices".to_owned(),
+        deletion_policy: DeletionPolicy::Delete,
+        stream: None,
+    };
+    let written = PipelineStatus { resources: vec![resource.clone()], ..PipelineStatus::default() };
+    for findings in [Findings::New, Findings::Invalid("x".to_owned())] {
+        assert_eq!(at(&written, &findings, "2026-01-01T00:00:00Z").resources, [resource.clone()]);
+    }
+    assert_eq!(at(&written, &known(StageState::Ready), "2026-01-01T00:00:00Z").resources, []);
 }

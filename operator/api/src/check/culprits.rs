@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::path::Path;
 use super::words::suggestion;
 use crate::rules::Rule;
+use crate::units;
 
 /// A part that broke a rule.
 pub(super) struct Culprit {
@@ -33,6 +34,7 @@ pub(super) fn of(rule: &Rule, node: &Value) -> Vec<Culprit> {
         ("duplicate_stream", _) => repeated(streams(node), "stream", "two buffers cannot be the same stream"),
         ("duplicate_table", _) => repeated(tables(node), "table", "a table may be written by one sink only"),
         ("id_fields_differ", _) => id_fields(node),
+        ("row_too_large", _) => large_rows(node),
         ("sums_in_put", _) => present(node, &["set", "add"], rule.message),
         ("attribute_twice", _) => attributes_twice(node),
         ("key_is_written", _) => written_keys(node),
@@ -207,6 +209,27 @@ fn id_fields(spec: &Value) -> Vec<Culprit> {
                     shown(source),
                     text(first, "name"),
                     shown(first)
+                ),
+                cure: None,
+            })
+        })
+        .collect()
+}
+
+fn large_rows(spec: &Value) -> Vec<Culprit> {
+    items(spec, "sources")
+        .filter_map(|(index, source)| {
+            let row = source["http"]["limits"]["row"].as_str()?;
+            let (_, buffer) = items(spec, "buffers").find(|(_, buffer)| buffer["name"] == source["to"])?;
+            let record = buffer["kinesis"]["maxRecordSize"].as_str().unwrap_or("1Mi");
+            let most = units::size(record).ok()?.saturating_sub(1024);
+            (units::size(row).ok()? > most).then(|| Culprit {
+                path: Path::of("sources").index(index).key("http").key("limits").key("row"),
+                message: format!(
+                    "a row of the source `{}` may have {}Ki: a record of the buffer `{}` holds {record} with its partition key",
+                    text(source, "name"),
+                    most / 1024,
+                    text(buffer, "name")
                 ),
                 cure: None,
             })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PlanError, millis_or, of_sink, of_source, resource_name, size_or};
+use super::{PlanError, StreamPlan, millis_or, of_sink, of_source, resource_name, size_or};
 use crate::spec::{
     Aggregation, Compression, KeyField, KeyType, Number, ObjectFormat, Pipeline, Sink, Source, StartAt, Table, Write,
 };
@@ -197,11 +197,10 @@ pub struct TtlTarget {
 }
 
 const MEBI: u64 = 1 << 20;
-/// A Kinesis record holds at most this much, key included, unless the stream was told otherwise
-/// (PutRecords API reference). What aggregation and the key add stays below the reserve.
-const MAX_ROW_BYTES: u64 = MEBI - 1024;
+/// What aggregation and the key add to a row in a stream's record stays below this.
+const RESERVED_BYTES: u64 = 1024;
 
-pub(super) fn http(pipeline: &Pipeline, source: &Source, stream: &str) -> Result<StageConfig, PlanError> {
+pub(super) fn http(pipeline: &Pipeline, source: &Source, stream: &StreamPlan) -> Result<StageConfig, PlanError> {
     let http = source
         .http
         .as_ref()
@@ -209,7 +208,7 @@ pub(super) fn http(pipeline: &Pipeline, source: &Source, stream: &str) -> Result
     let limits = http.limits.clone().unwrap_or_default();
     let size = |text: &Option<String>, default, field| size_or(text.as_ref(), default, || of_source(source, field));
     let stage = HttpStage {
-        stream: stream.to_owned(),
+        stream: stream.name.clone(),
         path: http.path.clone(),
         api_keys_secret: http.auth.as_ref().map(|auth| auth.api_keys.secret_name.clone()),
         schema: http.schema.clone(),
@@ -219,7 +218,7 @@ pub(super) fn http(pipeline: &Pipeline, source: &Source, stream: &str) -> Result
         max_body_bytes: size(&limits.body, 16 * MEBI, "limits.body")?,
         max_decompressed_bytes: size(&limits.decompressed, 64 * MEBI, "limits.decompressed")?,
         max_rows: limits.rows.and_then(|rows| u32::try_from(rows).ok()).unwrap_or(20_000),
-        max_row_bytes: size(&limits.row, MAX_ROW_BYTES, "limits.row")?,
+        max_row_bytes: size(&limits.row, u64::from(stream.record_kib()) * 1024 - RESERVED_BYTES, "limits.row")?,
         max_connections: limits.connections.and_then(|count| u32::try_from(count).ok()).unwrap_or(1_024),
         max_queued_bytes: size(&limits.queue, 32 * MEBI, "limits.queue")?,
         body_timeout_millis: millis_or(limits.body_timeout.as_ref(), 30_000, || {
@@ -274,7 +273,7 @@ pub(super) fn sink(pipeline: &Pipeline, sink: &Sink, stream: &str) -> Result<Sta
     Ok(config(pipeline, &sink.name, StageKind::Sink(stage)))
 }
 
-fn lease_table(pipeline: &Pipeline, sink: &Sink) -> String {
+pub(super) fn lease_table(pipeline: &Pipeline, sink: &Sink) -> String {
     format!("{}.leases", resource_name(pipeline, &sink.name))
 }
 

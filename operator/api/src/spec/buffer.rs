@@ -32,15 +32,25 @@ pub struct Kinesis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub shards: Option<i32>,
-    /// How long records stay readable: 24h (the default) to 8760h, in whole hours.
+    /// How long records stay readable: 24h (the default) to 8760h, in whole hours. A stream that keeps them longer is
+    /// shortened only when this is written down, and once no sink would miss a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = patterns::RETENTION))]
     pub retention: Option<String>,
+    /// The largest record, its partition key included: `1Mi` (AWS's default) to `10Mi`. Absent: left as it is. Never
+    /// lowered in a stream that is there, since records on their way could then be refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8), regex(pattern = patterns::RECORD_SIZE))]
+    pub max_record_size: Option<String>,
+    /// How records are encrypted where they rest. Absent: left as it is; a new stream is not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// What to do with a stream of that name that is there and is not tagged as this Pipeline's. The operator
     /// refuses it by default, `penstock run` uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing: Option<Existing>,
-    /// What happens to the stream when the Pipeline is deleted. Default `Retain`.
+    /// What happens to the stream and the leases of its sinks when the Pipeline is deleted or names it no more.
+    /// Default `Retain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
@@ -55,6 +65,30 @@ pub enum StreamMode {
     OnDemand,
 }
 
+/// How records are encrypted where they rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Encryption {
+    /// `KMS` encrypts with a key of KMS, `None` does not.
+    #[serde(rename = "type")]
+    pub encryption_type: EncryptionType,
+    /// The key: its id, its ARN or an alias. Default `alias/aws/kinesis`, the key that AWS manages. Whoever writes or
+    /// reads the stream needs rights to a key of one's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 320), regex(pattern = patterns::KMS_KEY))]
+    pub key_id: Option<String>,
+}
+
+/// With what records are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum EncryptionType {
+    /// Not at all.
+    None,
+    /// With a key of KMS.
+    #[serde(rename = "KMS")]
+    Kms,
+}
+
 /// What to do with something in AWS that is there and is not tagged as this Pipeline's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Existing {
@@ -67,8 +101,8 @@ pub enum Existing {
     Adopt,
 }
 
-/// What happens to something in AWS when the Pipeline is deleted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What happens to something in AWS when the Pipeline is deleted or names it no more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
     /// It stays.
     #[default]

@@ -14,6 +14,11 @@ pub const ENDPOINT: &str = "^https?://[^ /]+/?$";
 pub const AWS_NAME: &str = "^[a-zA-Z0-9_.-]+$";
 /// How long a stream keeps its records.
 pub const RETENTION: &str = "^[1-9][0-9]{0,3}(h|d)$";
+/// The largest record of a stream, in whole KiB.
+pub const RECORD_SIZE: &str = "^[1-9][0-9]{0,4}(Ki|Mi)$";
+/// A key of KMS: its id, its ARN, an alias or an alias' ARN (StartStreamEncryption API reference).
+pub const KMS_KEY: &str =
+    "^((arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/|alias/)[a-zA-Z0-9/_-]+|(mrk-)?[a-f0-9-]{32,36})$";
 /// A bucket's name (S3 user guide, "General purpose bucket naming rules").
 pub const BUCKET: &str = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$";
 /// The first part of an object's key: the characters that S3 calls safe, and no slash in front.
@@ -44,6 +49,8 @@ pub fn meaning(pattern: &str) -> Option<&'static str> {
         ENDPOINT => "a URL without a path, such as `http://127.0.0.1:4566`",
         AWS_NAME => "letters, digits, `_`, `.` and `-` only",
         RETENTION => "whole hours or days, such as `48h` or `7d`",
+        RECORD_SIZE => "a size from `1Mi` to `10Mi`, such as `2Mi` or `1536Ki`",
+        KMS_KEY => "a key of KMS: its id, its ARN or an alias, such as `alias/orders`",
         BUCKET => {
             "a bucket's name: lower-case letters, digits, dots and dashes, with a letter or digit around each dot and at both ends"
         }

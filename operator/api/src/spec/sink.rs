@@ -165,14 +165,23 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "sums")]
     pub add: Option<BTreeMap<String, Number>>,
-    /// Items are deleted by DynamoDB some time after the moment that this field holds.
+    /// Items are deleted by DynamoDB some time after the moment that this field holds. Without it, none are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
+    /// How throughput is paid for. Absent: left as it is; a new table is on demand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing: Option<Billing>,
+    /// Whether the table can be restored to any second of the last 35 days. Absent: left as it is; in a new table it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub point_in_time_recovery: Option<bool>,
+    /// Whether DynamoDB refuses to delete the table, whoever asks. Absent: left as it is; in a new table it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_protection: Option<bool>,
     /// What to do with a table of that name that is there and is not tagged as this Pipeline's. The operator
     /// refuses it by default, `penstock run` uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing: Option<Existing>,
-    /// What happens to the table when the Pipeline is deleted. Default `Retain`.
+    /// What happens to the table when the Pipeline is deleted or names it no more. Default `Retain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
 }
@@ -258,6 +267,32 @@ fn sums(generator: &mut SchemaGenerator) -> Schema {
         "maxProperties": MAX_ATTRIBUTES,
         "additionalProperties": Number::json_schema(generator),
     })
+}
+
+/// How throughput is paid for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Billing {
+    /// `OnDemand` pays for each request, `Provisioned` for a capacity. A capacity that somebody else has changed is
+    /// changed back, so a table whose capacity is scaled by AWS is better off without `billing`.
+    pub mode: BillingMode,
+    /// How many reads of 4 KB a second, for `Provisioned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub read_capacity_units: Option<i32>,
+    /// How many writes of 1 KB a second, for `Provisioned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub write_capacity_units: Option<i32>,
+}
+
+/// How throughput is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BillingMode {
+    /// For each request.
+    OnDemand,
+    /// For a capacity, used or not.
+    Provisioned,
 }
 
 /// When DynamoDB may delete an item.

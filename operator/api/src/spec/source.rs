@@ -106,7 +106,7 @@ pub struct HttpLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub rows: Option<i32>,
-    /// The largest row. Default, and the most that a Kinesis stream takes without being told otherwise: `1Mi` less what the key takes.
+    /// The largest row. Default, and the most: the buffer's `maxRecordSize` (`1Mi` when it has none) less what the key takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
     pub row: Option<String>,

@@ -5,6 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::DeletionPolicy;
+
 /// What the operator reports of a Pipeline.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +26,11 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub stages_ready: Option<String>,
+    /// The streams and tables of the Pipeline, each written down before it is made, and those of a former spec that are
+    /// still to go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
+    pub resources: Vec<ResourceStatus>,
     /// The value of the annotation `penstock.dev/requested-at` that was acted on last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
@@ -82,4 +89,30 @@ pub struct StageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub endpoint: Option<String>,
+}
+
+/// A stream or a table in AWS.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceStatus {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Its name in AWS.
+    #[schemars(length(min = 1, max = 255))]
+    pub name: String,
+    /// What happens to it when the Pipeline is deleted or names it no more.
+    pub deletion_policy: DeletionPolicy,
+    /// For a table of leases: the stream that they point into.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub stream: Option<String>,
+}
+
+/// What something in AWS is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum ResourceKind {
+    /// A Kinesis data stream.
+    Stream,
+    /// A DynamoDB table.
+    Table,
 }

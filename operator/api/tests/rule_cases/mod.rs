@@ -135,6 +135,32 @@ pub(crate) const CASES: &[Case] = &[
         refused: &[("        path: /orders\n", "        path: /orders\n        limits: { row: 1Mi }\n")],
     },
     Case {
+        code: "row_too_large",
+        accepted: &[
+            ("        path: /orders\n", "        path: /orders\n        limits: { row: 4095Ki }\n"),
+            (SHARDS, "        shards: 2\n        maxRecordSize: 4Mi\n"),
+        ],
+        refused: &[
+            ("        path: /orders\n", "        path: /orders\n        limits: { row: 4096Ki }\n"),
+            (SHARDS, "        shards: 2\n        maxRecordSize: 4Mi\n"),
+        ],
+    },
+    Case {
+        code: "record_size_out_of_range",
+        accepted: &[(SHARDS, "        shards: 2\n        maxRecordSize: 10Mi\n")],
+        refused: &[(SHARDS, "        shards: 2\n        maxRecordSize: 10241Ki\n")],
+    },
+    Case {
+        code: "record_size_out_of_range",
+        accepted: &[(SHARDS, "        shards: 2\n        maxRecordSize: 1024Ki\n")],
+        refused: &[(SHARDS, "        shards: 2\n        maxRecordSize: 1023Ki\n")],
+    },
+    Case {
+        code: "key_without_encryption",
+        accepted: &[(SHARDS, "        shards: 2\n        encryption: { type: KMS, keyId: alias/orders }\n")],
+        refused: &[(SHARDS, "        shards: 2\n        encryption: { type: None, keyId: alias/orders }\n")],
+    },
+    Case {
         code: "shards_and_mode",
         accepted: &[(SHARDS, "        mode: OnDemand\n")],
         refused: &[(SHARDS, "        mode: Provisioned\n")],
@@ -215,6 +241,36 @@ pub(crate) const CASES: &[Case] = &[
             "            write: aggregate\n            add: { a: 1 }\n            ttl: { field: b }\n",
         )],
         refused: &[(WRITE, "            write: aggregate\n            add: { a: 1 }\n            ttl: { field: a }\n")],
+    },
+    Case {
+        code: "capacity_and_mode",
+        accepted: &[(
+            WRITE,
+            "            write: put\n            billing: { mode: Provisioned, readCapacityUnits: 5, writeCapacityUnits: 5 }\n",
+        )],
+        refused: &[(
+            WRITE,
+            "            write: put\n            billing: { mode: Provisioned, readCapacityUnits: 5 }\n",
+        )],
+    },
+    Case {
+        code: "capacity_and_mode",
+        accepted: &[(WRITE, "            write: put\n            billing: { mode: OnDemand }\n")],
+        refused: &[(
+            WRITE,
+            "            write: put\n            billing: { mode: OnDemand, readCapacityUnits: 5, writeCapacityUnits: 5 }\n",
+        )],
+    },
+    Case {
+        code: "protected_and_deleted",
+        accepted: &[(
+            WRITE,
+            "            write: put\n            deletionProtection: false\n            deletionPolicy: Delete\n",
+        )],
+        refused: &[(
+            WRITE,
+            "            write: put\n            deletionProtection: true\n            deletionPolicy: Delete\n",
+        )],
     },
     Case {
         code: "template_makes_text",

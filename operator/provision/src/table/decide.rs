@@ -1,11 +1,13 @@
 //! The next step towards a table that fits the plan, from what was seen of it.
 
-use penstock_api::plan::{KeyAttribute, TablePlan, TablePurpose};
+use std::time::Duration;
+
+use penstock_api::plan::{BillingPlan, KeyAttribute, TablePlan, TablePurpose};
 use penstock_api::spec::Existing;
 
 use crate::Options;
 use crate::error::{Kind, ProvisionError};
-use crate::ownership::{Owner, may_use};
+use crate::ownership::{Owner, may_become_ours, may_use};
 
 /// A table as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,8 +16,30 @@ pub(crate) struct Seen {
     pub(crate) partition: Option<SeenKey>,
     pub(crate) sort: Option<SeenKey>,
     pub(crate) ttl: Ttl,
+    /// Whether it can be restored to a point in time; nothing when that was not looked at.
+    pub(crate) recovery: Option<bool>,
+    /// Whether it cannot be deleted.
+    pub(crate) protection: bool,
+    pub(crate) billing: BillingPlan,
+    /// How many secondary indexes it has, each with a capacity of its own.
+    pub(crate) indexes: usize,
     pub(crate) owner: Owner,
+    pub(crate) age: Option<Duration>,
     pub(crate) arn: String,
+}
+
+/// What is to be looked at beside the table itself: a call each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) ttl: bool,
+    pub(crate) recovery: bool,
+}
+
+impl Wanted {
+    pub(crate) fn of(plan: &TablePlan) -> Self {
+        // A table of leases has no time to live; one of data might have one that it is to have no more.
+        Self { ttl: plan.purpose == TablePurpose::Data, recovery: plan.point_in_time_recovery.is_some() }
+    }
 }
 
 /// A key attribute as DynamoDB writes it: name and type.
@@ -40,7 +64,8 @@ pub(crate) enum State {
 pub(crate) enum Ttl {
     Off,
     On(String),
-    Changing,
+    /// It is being switched off, which takes up to an hour.
+    Ending,
 }
 
 /// What to do next.
@@ -48,10 +73,19 @@ pub(crate) enum Ttl {
 pub(crate) enum Step {
     Create,
     Wait(&'static str),
-    /// Switch the time to live on, for this attribute.
-    SetTtl(String),
     /// Tag it as ours.
     Adopt,
+    /// Let it be deleted or not.
+    Protect(bool),
+    /// Let it be restored to a point in time or not.
+    SetRecovery(bool),
+    /// Switch the time to live on, for this attribute.
+    SwitchTtlOn(String),
+    /// Switch it off, for this attribute.
+    SwitchTtlOff(String),
+    Bill(BillingPlan),
+    /// Nothing for now: it works, and is to be looked at again soon.
+    Defer(Vec<String>),
     /// Nothing: it is ready. In what it differs without being in the way.
     Ready(Vec<String>),
 }
@@ -71,17 +105,87 @@ pub(crate) fn next_step(plan: &TablePlan, options: &Options, seen: Option<&Seen>
         }
         State::Active => {}
     }
-    if let (TablePurpose::Leases, Owner::Another(owner)) = (plan.purpose, &seen.owner) {
+    if let (TablePurpose::Leases { .. }, Owner::Another(owner)) = (&plan.purpose, &seen.owner) {
         let (name, owner) = (plan.name.clone(), owner.clone());
         return Err(ProvisionError::OwnedByAnother { kind: Kind::Table, name, owner });
     }
     let existing = plan.existing.unwrap_or(options.existing);
+    if may_become_ours(&seen.owner, existing, seen.age) {
+        return Ok(Step::Wait("the table was made just now, and whose it is may not be seen yet"));
+    }
     may_use(Kind::Table, &plan.name, &seen.owner, existing)?;
     check_keys(plan, seen)?;
     if existing == Existing::Adopt && seen.owner == Owner::Nobody {
         return Ok(Step::Adopt);
     }
-    ttl_step(plan, seen)
+    if seen.owner != Owner::Ours {
+        return foreign_ttl(plan, seen).map(|()| Step::Ready(Vec::new()));
+    }
+    Ok(complete(plan, seen))
+}
+
+/// The next step for a table of ours. What AWS counts comes last, so that it holds up nothing else.
+fn complete(plan: &TablePlan, seen: &Seen) -> Step {
+    if let Some(wanted) = plan.deletion_protection.filter(|wanted| *wanted != seen.protection) {
+        return Step::Protect(wanted);
+    }
+    if let Some(wanted) = plan.point_in_time_recovery.filter(|wanted| Some(*wanted) != seen.recovery) {
+        return Step::SetRecovery(wanted);
+    }
+    match (&plan.ttl_attribute, &seen.ttl) {
+        (None, Ttl::Off | Ttl::Ending) => {}
+        (Some(wanted), Ttl::On(there)) if wanted == there => {}
+        // Another attribute can be named only once it is off.
+        (_, Ttl::On(there)) => return Step::SwitchTtlOff(there.clone()),
+        (Some(wanted), Ttl::Off) => return Step::SwitchTtlOn(wanted.clone()),
+        (Some(wanted), Ttl::Ending) => {
+            let drift = format!(
+                "its time to live is being switched off, which takes up to an hour; then it is switched on for {wanted:?}"
+            );
+            return Step::Defer(vec![drift]);
+        }
+    }
+    billing_step(plan, seen)
+}
+
+fn billing_step(plan: &TablePlan, seen: &Seen) -> Step {
+    let Some(wanted) = plan.billing.filter(|wanted| *wanted != seen.billing) else { return Step::Ready(Vec::new()) };
+    if seen.indexes > 0 && matches!(wanted, BillingPlan::Provisioned { .. }) && seen.billing == BillingPlan::OnDemand {
+        return Step::Ready(vec![format!(
+            "{}; it has secondary indexes, each of which needs a capacity of its own: switch it yourself (aws dynamodb \
+             update-table --billing-mode PROVISIONED)",
+            billing_difference(wanted, seen)
+        )]);
+    }
+    Step::Bill(wanted)
+}
+
+fn billing_difference(wanted: BillingPlan, seen: &Seen) -> String {
+    let text = |billing| match billing {
+        BillingPlan::OnDemand => "on demand".to_owned(),
+        BillingPlan::Provisioned { read, write } => format!("provisioned with {read} reads and {write} writes"),
+    };
+    format!("it is {} and the Pipeline says {}", text(seen.billing), text(wanted))
+}
+
+/// What a change waits for that AWS lets happen so often in a day or an hour.
+pub(crate) fn waits_for_aws(step: &Step, seen: &Seen) -> Option<String> {
+    match step {
+        Step::Bill(wanted) => Some(format!(
+            "{}; AWS switches to on demand four times in 24 hours and lowers a capacity some times a day: it follows when it \
+             lets it",
+            billing_difference(*wanted, seen)
+        )),
+        Step::SwitchTtlOn(attribute) => Some(format!(
+            "its time to live is off and the Pipeline says {attribute:?}; DynamoDB changes it once an hour: it follows when \
+             it lets it"
+        )),
+        Step::SwitchTtlOff(attribute) => Some(format!(
+            "its time to live is on {attribute:?}, which the Pipeline does not say; DynamoDB changes it once an hour: it \
+             follows when it lets it"
+        )),
+        _ => None,
+    }
 }
 
 /// A table's keys never change (DynamoDB Developer Guide, "Core components").
@@ -114,32 +218,17 @@ fn text(name: &str, key_type: &str) -> String {
     format!("{name:?} of type {key_type}")
 }
 
-fn ttl_step(plan: &TablePlan, seen: &Seen) -> Result<Step, ProvisionError> {
-    let ours = seen.owner == Owner::Ours;
-    match (&plan.ttl_attribute, &seen.ttl) {
-        (None, Ttl::On(attribute)) if ours => {
-            Ok(Step::Ready(vec![format!("it has a time to live on {attribute:?} and the Pipeline has none")]))
-        }
-        (None, _) => Ok(Step::Ready(Vec::new())),
-        (Some(wanted), Ttl::On(attribute)) if wanted == attribute => Ok(Step::Ready(Vec::new())),
-        (Some(_), Ttl::Changing) => Ok(Step::Wait("the table's time to live is being changed")),
-        (Some(wanted), Ttl::Off) if ours => Ok(Step::SetTtl(wanted.clone())),
-        (Some(wanted), Ttl::Off) => {
-            let difference = format!(
-                "it has no time to live and the Pipeline says {wanted:?} (it is not tagged as this Pipeline's, so it is not changed)"
-            );
-            Err(mismatch(plan, difference, enable(plan, wanted)))
-        }
-        (Some(wanted), Ttl::On(attribute)) => {
-            let difference = format!("its time to live is on {attribute:?} and the Pipeline says {wanted:?}");
-            let cure = format!(
-                "Switch it off first, which DynamoDB lets happen once an hour (aws dynamodb update-time-to-live \
-                 --table-name {} --time-to-live-specification Enabled=false,AttributeName={attribute})",
-                plan.name
-            );
-            Err(mismatch(plan, difference, cure))
-        }
-    }
+/// Whether the time to live of a table that is not ours is the plan's.
+fn foreign_ttl(plan: &TablePlan, seen: &Seen) -> Result<(), ProvisionError> {
+    let Some(wanted) = &plan.ttl_attribute else { return Ok(()) };
+    let there = match &seen.ttl {
+        Ttl::On(attribute) if attribute == wanted => return Ok(()),
+        Ttl::On(attribute) => format!("its time to live is on {attribute:?}"),
+        Ttl::Off | Ttl::Ending => "it has no time to live".to_owned(),
+    };
+    let difference =
+        format!("{there} and the Pipeline says {wanted:?} (it is not tagged as this Pipeline's, so it is not changed)");
+    Err(mismatch(plan, difference, enable(plan, wanted)))
 }
 
 fn enable(plan: &TablePlan, attribute: &str) -> String {
@@ -167,10 +256,14 @@ mod tests {
         TablePlan {
             name: "orders".to_owned(),
             owner: PipelineRef { namespace: "shop".to_owned(), name: "orders".to_owned() },
+            part: "tables".to_owned(),
             purpose: TablePurpose::Data,
             partition: key("InvoiceNo", KeyType::S),
             sort: Some(key("sk", KeyType::N)),
             ttl_attribute: Some("expires".to_owned()),
+            billing: None,
+            point_in_time_recovery: None,
+            deletion_protection: None,
             existing: None,
             deletion_policy: DeletionPolicy::Retain,
         }
@@ -183,7 +276,12 @@ mod tests {
             partition: key("InvoiceNo", "S"),
             sort: key("sk", "N"),
             ttl: Ttl::On("expires".to_owned()),
+            recovery: Some(false),
+            protection: false,
+            billing: BillingPlan::OnDemand,
+            indexes: 0,
             owner: Owner::Ours,
+            age: Some(Duration::from_secs(3600)),
             arn: "arn:aws:dynamodb:eu-west-1:1:table/orders".to_owned(),
         }
     }
@@ -216,23 +314,79 @@ mod tests {
         assert!(refusal(&plan(), &typed).contains("\"InvoiceNo\" of type N"));
     }
 
+    fn step(plan: &TablePlan, seen: &Seen) -> Step {
+        next_step(plan, &Options::default(), Some(seen)).unwrap()
+    }
+
     #[test]
-    fn a_time_to_live_is_switched_on_where_the_table_is_ours() {
-        let off = Seen { ttl: Ttl::Off, ..seen() };
-        assert_eq!(next_step(&plan(), &Options::default(), Some(&off)).unwrap(), Step::SetTtl("expires".to_owned()));
-        let foreign = refusal(&plan(), &Seen { owner: Owner::Nobody, ..off });
-        assert!(foreign.contains("Enabled=true,AttributeName=expires"), "{foreign}");
-        let other = refusal(&plan(), &Seen { ttl: Ttl::On("until".to_owned()), ..seen() });
-        assert!(other.contains("\"until\"") && other.contains("\"expires\""), "{other}");
-        assert!(matches!(
-            next_step(&plan(), &Options::default(), Some(&Seen { ttl: Ttl::Changing, ..seen() })).unwrap(),
-            Step::Wait(_)
-        ));
+    fn a_time_to_live_follows_the_plan_and_is_switched_off_before_it_gets_another_attribute() {
+        let with = |ttl| Seen { ttl, ..seen() };
+        let none = TablePlan { ttl_attribute: None, ..plan() };
+        assert_eq!(step(&plan(), &with(Ttl::Off)), Step::SwitchTtlOn("expires".to_owned()));
+        let until = || Ttl::On("until".to_owned());
+        assert_eq!(step(&plan(), &with(until())), Step::SwitchTtlOff("until".to_owned()));
+        assert!(matches!(step(&plan(), &with(Ttl::Ending)), Step::Defer(_)), "it holds nothing up");
+        assert_eq!(step(&none, &with(until())), Step::SwitchTtlOff("until".to_owned()));
+        assert_eq!(step(&none, &with(Ttl::Ending)), Step::Ready(Vec::new()));
+        let waits = waits_for_aws(&Step::SwitchTtlOff("until".to_owned()), &seen()).unwrap();
+        assert!(waits.contains("once an hour"), "{waits}");
+    }
+
+    #[test]
+    fn the_time_to_live_of_a_foreign_table_is_not_changed() {
+        let foreign = |ttl| refusal(&plan(), &Seen { ttl, owner: Owner::Nobody, ..seen() });
+        assert!(foreign(Ttl::Off).contains("Enabled=true,AttributeName=expires"));
+        assert!(foreign(Ttl::On("until".to_owned())).contains("\"until\""));
+    }
+
+    #[test]
+    fn what_the_plan_says_is_changed_one_at_a_time_and_what_it_does_not_say_is_left_as_it_is() {
+        let provisioned = |read, write| BillingPlan::Provisioned { read, write };
+        let plan = TablePlan {
+            billing: Some(provisioned(5, 6)),
+            point_in_time_recovery: Some(true),
+            deletion_protection: Some(true),
+            ..plan()
+        };
+        let mut seen = seen();
+        assert_eq!(step(&plan, &seen), Step::Protect(true));
+        seen.protection = true;
+        assert_eq!(step(&plan, &seen), Step::SetRecovery(true));
+        seen.recovery = Some(true);
+        assert_eq!(step(&plan, &seen), Step::Bill(provisioned(5, 6)));
+        let waits = waits_for_aws(&Step::Bill(provisioned(5, 6)), &seen).unwrap();
+        assert!(waits.starts_with("it is on demand and the Pipeline says provisioned with 5 reads"), "{waits}");
+        seen.billing = provisioned(5, 7);
+        assert_eq!(step(&plan, &seen), Step::Bill(provisioned(5, 6)));
+        seen.billing = provisioned(5, 6);
+        assert_eq!(step(&plan, &seen), Step::Ready(Vec::new()));
+        assert_eq!(step(&self::plan(), &seen), Step::Ready(Vec::new()), "nothing is said of it");
+        assert!(Wanted::of(&plan).recovery && !Wanted::of(&self::plan()).recovery);
+    }
+
+    #[test]
+    fn an_index_has_a_capacity_of_its_own_that_a_pipeline_cannot_say() {
+        let plan = TablePlan { billing: Some(BillingPlan::Provisioned { read: 5, write: 5 }), ..plan() };
+        let Step::Ready(drift) = step(&plan, &Seen { indexes: 1, ..seen() }) else { panic!("not ready") };
+        assert!(drift[0].contains("secondary indexes"), "{drift:?}");
+        let lowered = Seen { indexes: 1, billing: BillingPlan::Provisioned { read: 9, write: 5 }, ..seen() };
+        assert!(matches!(step(&plan, &lowered), Step::Bill(_)), "the table's own is changed alone");
+    }
+
+    #[test]
+    fn a_table_without_tags_that_was_made_just_now_is_not_taken_for_a_foreign_one() {
+        let plan = TablePlan { existing: Some(Existing::Refuse), ..plan() };
+        let young = Seen { owner: Owner::Nobody, age: Some(Duration::from_secs(2)), ..seen() };
+        assert!(matches!(step(&plan, &young), Step::Wait(_)));
+        let old = Seen { age: Some(Duration::from_secs(60)), ..young };
+        let refused = next_step(&plan, &Options::default(), Some(&old)).unwrap_err();
+        assert_eq!(refused.reason(), "resource_is_foreign");
     }
 
     #[test]
     fn leases_of_another_pipeline_are_never_used() {
-        let plan = TablePlan { purpose: TablePurpose::Leases, ..plan() };
+        let purpose = TablePurpose::Leases { stream: "shop.orders.events".to_owned() };
+        let plan = TablePlan { purpose, ..plan() };
         let error =
             next_step(&plan, &Options::default(), Some(&Seen { owner: Owner::Another("lab/x".to_owned()), ..seen() }))
                 .unwrap_err();

@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use penstock_control_plane::{Manifest, Wire, World, children, eventually, shared, steady};
 use penstock_operator::names;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// How long nothing may happen before it counts as quiet.
 const QUIET: Duration = Duration::from_secs(3);
@@ -183,4 +183,71 @@ async fn with_delete_everything_that_is_ours_goes_and_nothing_else() {
     world.gone("ecommerce").await.unwrap();
     let left: Vec<_> = world.account.inventory().await.unwrap().into_keys().collect();
     assert_eq!(left, ["bucket/acme-lake", "table/ecommerce-customers"], "the second table is to stay");
+}
+
+#[tokio::test]
+async fn what_the_spec_names_no_more_stays_with_retain_and_goes_with_delete() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "shrink").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    let all = Manifest::example("ecommerce").unwrap();
+    world.apply(&all).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    let before = world.account.inventory().await.unwrap();
+
+    let retained = all.with("/spec/sinks/0", Value::Null).unwrap();
+    world.apply(&retained).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    eventually("the sink's children are gone", async || {
+        let there = children(&world.client, &world.namespace).await?;
+        ensure!(!there.keys().any(|name| name.contains("ecommerce-raw")), "{:?}", there.keys());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!(world.account.inventory().await.unwrap(), before);
+
+    // The leases of the sink that went before share the fate of their stream.
+    let deleted = retained.with("/spec/buffers/0/kinesis/deletionPolicy", "Delete").unwrap();
+    let deleted = deleted.with("/spec/sinks/0/dynamodb/tables/0/deletionPolicy", "Delete").unwrap();
+    world.apply(&deleted).await.unwrap();
+    is_gone(&world, "raw.leases").await;
+    world.apply(&deleted.with("/spec/sinks/0/dynamodb/tables/0", Value::Null).unwrap()).await.unwrap();
+    is_gone(&world, "ecommerce-invoices").await;
+    let pipeline = world.ready("ecommerce").await.unwrap();
+    let written = pipeline.data["status"]["resources"].to_string();
+    assert!(!written.contains("raw.leases") && !written.contains("ecommerce-invoices"), "{written}");
+
+    world.delete("ecommerce").await.unwrap();
+    world.gone("ecommerce").await.unwrap();
+    let left: Vec<_> = world.account.inventory().await.unwrap().into_keys().collect();
+    assert_eq!(left, ["bucket/acme-lake", "table/ecommerce-customers"], "the second table is to stay");
+}
+
+async fn is_gone(world: &World, name: &str) {
+    eventually(&format!("{name} is gone"), async || {
+        let there = world.account.inventory().await?;
+        ensure!(!there.keys().any(|there| there.ends_with(name)), "{:?}", there.keys());
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_image_that_the_pipeline_names_no_more_goes() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "image").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    let manifest = Manifest::example("ecommerce").unwrap();
+    let image = async || {
+        let there = children(&world.client, &world.namespace).await.unwrap();
+        there["Deployment/ecommerce-raw"].data["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+    };
+    world.apply(&manifest.clone().with("/spec/sinks/0/template", json!({ "image": "mine:3" })).unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    assert_eq!(image().await, "mine:3");
+    world.apply(&manifest).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    assert_eq!(image().await, "penstock:test");
 }

@@ -1,92 +1,11 @@
-//! Against the embedded engines: what is created, found, refused, and left alone.
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-use std::net::SocketAddr;
+//! What is created, found, refused, and left alone.
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType as KeyRole, ScalarAttributeType, TimeToLiveStatus,
 };
-use penstock_api::plan::{BucketPlan, KeyAttribute, PipelineRef, Resources, StreamPlan, TablePlan, TablePurpose};
-use penstock_api::spec::{DeletionPolicy, KeyType, StreamMode};
-use penstock_embedded::{Engines, Limits};
-use penstock_provision::{Clients, Options, Origin, Report, provision};
-use penstock_runtime::Aws;
+use penstock_provision::{Options, Origin, Report, provision};
 
-/// Missing buckets are created.
-fn engines() -> Options {
-    Options { create_buckets: true, ..Options::default() }
-}
-
-struct Account {
-    clients: Clients,
-    _engines: Engines,
-    _folder: tempfile::TempDir,
-}
-
-async fn account() -> Account {
-    let folder = tempfile::tempdir().unwrap();
-    let engines = Engines::start(penstock_embedded::Options {
-        data_dir: folder.path().to_owned(),
-        limits: Limits::SizesOnly,
-        region: "eu-west-1".to_owned(),
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-    })
-    .await
-    .unwrap();
-    let aws = Aws::local("eu-west-1", &engines.endpoint_url()).await;
-    let s3 = aws_sdk_s3::config::Builder::from(&aws.config).force_path_style(aws.path_style).build();
-    let clients = Clients {
-        kinesis: aws_sdk_kinesis::Client::new(&aws.config),
-        dynamodb: aws_sdk_dynamodb::Client::new(&aws.config),
-        s3: aws_sdk_s3::Client::from_conf(s3),
-    };
-    Account { clients, _engines: engines, _folder: folder }
-}
-
-fn pipeline(name: &str) -> PipelineRef {
-    PipelineRef { namespace: "shop".to_owned(), name: name.to_owned() }
-}
-
-fn key(name: &str, key_type: KeyType) -> KeyAttribute {
-    KeyAttribute { name: name.to_owned(), key_type }
-}
-
-/// One stream, a table, a lease table and a bucket.
-fn resources(pipeline_name: &str) -> Resources {
-    let owner = pipeline(pipeline_name);
-    let table = TablePlan {
-        name: "ecommerce-invoices".to_owned(),
-        owner: owner.clone(),
-        purpose: TablePurpose::Data,
-        partition: key("InvoiceNo", KeyType::S),
-        sort: Some(key("sk", KeyType::S)),
-        ttl_attribute: Some("expires".to_owned()),
-        existing: None,
-        deletion_policy: DeletionPolicy::Retain,
-    };
-    let leases = TablePlan {
-        name: format!("shop.{pipeline_name}.tables.leases"),
-        purpose: TablePurpose::Leases,
-        partition: key("leaseKey", KeyType::S),
-        sort: None,
-        ttl_attribute: None,
-        ..table.clone()
-    };
-    let stream = StreamPlan {
-        name: "events".to_owned(),
-        owner,
-        mode: StreamMode::Provisioned,
-        shards: Some(2),
-        retention_hours: 48,
-        existing: None,
-        deletion_policy: DeletionPolicy::Retain,
-    };
-    Resources {
-        streams: vec![stream],
-        tables: vec![table, leases],
-        buckets: vec![BucketPlan { name: "acme-lake".to_owned() }],
-    }
-}
+use super::account::{account, engines, resources};
 
 fn origins(report: &Report) -> Vec<Origin> {
     report.resources.iter().map(|resource| resource.origin).collect()

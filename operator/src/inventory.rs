@@ -1,0 +1,163 @@
+//! The streams and tables that a Pipeline's status writes down: what it has, and what a former spec had. Pure.
+//!
+//! Each is written down before it is made, so that what a crash leaves is known. What the spec names no more goes when
+//! its last policy was `Delete`; a lease table shares the fate of its stream, also when its sink went long before.
+
+use std::collections::BTreeSet;
+
+use penstock_api::plan::{Resources, TablePurpose};
+use penstock_api::spec::{DeletionPolicy, ResourceKind, ResourceStatus};
+use penstock_provision::{Doomed, Kind};
+
+/// What the status holds (see its schema). A Pipeline names 152 at most.
+const MOST: usize = 512;
+
+/// What is to be written down, from what was and what the spec names.
+#[must_use]
+pub fn next(before: &[ResourceStatus], resources: &Resources) -> Vec<ResourceStatus> {
+    let named = named(resources);
+    let is_named = |kind, name: &str| named.iter().any(|there| there.kind == kind && there.name == name);
+    let mut left: Vec<_> = before.iter().filter(|there| !is_named(there.kind, &there.name)).cloned().collect();
+    for there in &mut left {
+        let stream = there.stream.as_deref().and_then(|stream| find(&named, stream).or_else(|| find(before, stream)));
+        there.deletion_policy = stream.map_or(there.deletion_policy, |stream| stream.deletion_policy);
+    }
+    let shares_a_fate =
+        |there: &ResourceStatus| there.stream.as_deref().is_some_and(|stream| is_named(ResourceKind::Stream, stream));
+    left.retain(|there| there.deletion_policy == DeletionPolicy::Delete || shares_a_fate(there));
+    // Those that are to go come first: of the others some may be forgotten, which only keeps them.
+    left.sort_by_key(|there| there.deletion_policy == DeletionPolicy::Retain);
+    left.truncate(MOST.saturating_sub(named.len()));
+    let mut next: Vec<_> = named.into_iter().chain(left).collect();
+    next.sort();
+    next
+}
+
+fn find<'a>(among: &'a [ResourceStatus], stream: &str) -> Option<&'a ResourceStatus> {
+    among.iter().find(|there| there.kind == ResourceKind::Stream && there.name == stream)
+}
+
+fn named(resources: &Resources) -> Vec<ResourceStatus> {
+    let streams = resources.streams.iter().map(|plan| ResourceStatus {
+        kind: ResourceKind::Stream,
+        name: plan.name.clone(),
+        deletion_policy: plan.deletion_policy,
+        stream: None,
+    });
+    let tables = resources.tables.iter().map(|plan| ResourceStatus {
+        kind: ResourceKind::Table,
+        name: plan.name.clone(),
+        deletion_policy: plan.deletion_policy,
+        stream: match &plan.purpose {
+            TablePurpose::Data => None,
+            TablePurpose::Leases { stream } => Some(stream.clone()),
+        },
+    });
+    streams.chain(tables).collect()
+}
+
+/// What goes with the Pipeline.
+#[must_use]
+pub fn doomed(inventory: &[ResourceStatus]) -> Vec<Doomed> {
+    inventory.iter().filter(|there| there.deletion_policy == DeletionPolicy::Delete).map(of).collect()
+}
+
+/// What goes now, since the spec names it no more.
+#[must_use]
+pub fn superfluous(inventory: &[ResourceStatus], resources: &Resources) -> Vec<Doomed> {
+    let named: BTreeSet<_> = named(resources).iter().map(of).collect();
+    doomed(inventory).into_iter().filter(|doomed| !named.contains(doomed)).collect()
+}
+
+/// Without what is gone.
+#[must_use]
+pub fn without(mut inventory: Vec<ResourceStatus>, gone: &[Doomed]) -> Vec<ResourceStatus> {
+    inventory.retain(|there| !gone.contains(&of(there)));
+    inventory
+}
+
+fn of(there: &ResourceStatus) -> Doomed {
+    let kind = match there.kind {
+        ResourceKind::Stream => Kind::Stream,
+        ResourceKind::Table => Kind::Table,
+    };
+    Doomed { kind, name: there.name.clone() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::build::fixtures::{PipelineFixture, settings};
+    use crate::validate::validate;
+
+    fn resources(fixture: &PipelineFixture) -> Resources {
+        validate(&fixture.object(), &settings()).unwrap().resources
+    }
+
+    fn names(doomed: &[Doomed]) -> Vec<&str> {
+        doomed.iter().map(|doomed| doomed.name.as_str()).collect()
+    }
+
+    /// The example, with this policy for its stream and for one of its tables.
+    fn ecommerce(policy: &str) -> PipelineFixture {
+        PipelineFixture::ecommerce()
+            .spec("/buffers/0/kinesis/deletionPolicy", policy)
+            .spec("/sinks/1/dynamodb/tables/0/deletionPolicy", policy)
+    }
+
+    const RAW_LEASES: &str = "shop.ecommerce.raw.leases";
+    const INVOICES: &str = "ecommerce-invoices";
+
+    #[test]
+    fn everything_that_is_named_is_written_down_in_an_order_of_its_own() {
+        let resources = resources(&ecommerce("Retain"));
+        let inventory = next(&[], &resources);
+        assert_eq!(inventory.len(), resources.streams.len() + resources.tables.len());
+        assert!(inventory.is_sorted());
+        assert_eq!(next(&inventory, &resources), inventory, "nothing changes while nothing changes");
+        assert!(doomed(&inventory).is_empty() && superfluous(&inventory, &resources).is_empty());
+    }
+
+    #[test]
+    fn what_is_named_no_more_goes_when_its_last_policy_was_to_delete_it() {
+        let before = next(&[], &resources(&ecommerce("Delete")));
+        let smaller = resources(&ecommerce("Delete").without_sink("raw"));
+        let inventory = next(&before, &smaller);
+        assert_eq!(names(&superfluous(&inventory, &smaller)), [RAW_LEASES]);
+        let gone = without(inventory.clone(), &superfluous(&inventory, &smaller));
+        assert_eq!(gone, next(&[], &smaller));
+
+        let without_table = resources(&ecommerce("Delete").without_table(INVOICES));
+        assert_eq!(names(&superfluous(&next(&before, &without_table), &without_table)), [INVOICES]);
+    }
+
+    #[test]
+    fn what_was_to_stay_stays_and_is_forgotten() {
+        let before = next(&[], &resources(&ecommerce("Retain")));
+        let smaller = resources(&ecommerce("Retain").without_sink("tables"));
+        let inventory = next(&before, &smaller);
+        assert!(superfluous(&inventory, &smaller).is_empty());
+        assert!(!inventory.iter().any(|there| there.name == INVOICES), "{inventory:?}");
+    }
+
+    #[test]
+    fn leases_share_the_fate_of_their_stream_also_when_their_sink_went_before() {
+        let before = next(&[], &resources(&ecommerce("Retain")));
+        let smaller = |policy| resources(&ecommerce(policy).without_sink("raw"));
+        let kept = next(&before, &smaller("Retain"));
+        assert!(kept.iter().any(|there| there.name == RAW_LEASES), "they are remembered");
+        assert!(doomed(&kept).is_empty());
+        let now_to_go = next(&kept, &smaller("Delete"));
+        assert!(names(&doomed(&now_to_go)).contains(&RAW_LEASES));
+        assert_eq!(names(&superfluous(&now_to_go, &smaller("Delete"))), [RAW_LEASES]);
+        assert!(doomed(&next(&now_to_go, &smaller("Retain"))).is_empty(), "until it is to stay again");
+    }
+
+    #[test]
+    fn what_is_named_again_is_not_superfluous() {
+        let all = resources(&ecommerce("Delete"));
+        let removed = next(&next(&[], &all), &resources(&ecommerce("Delete").without_sink("raw")));
+        assert!(superfluous(&next(&removed, &all), &all).is_empty());
+    }
+}
