@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::plan::{BucketPlan, Plan, SinkStage, SinkTarget, StageConfig, StageKind, TablePurpose, WriteTarget};
 use crate::spec::DeletionPolicy;
 
-pub use arn::Account;
 use arn::Arns;
+pub use arn::{Account, NoAccount};
 use policy::Statement;
 pub use policy::{Policy, merged};
 

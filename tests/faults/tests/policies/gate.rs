@@ -20,14 +20,14 @@ use super::policy::Policy;
 /// What was asked for at a gate.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    /// Actions that were asked for.
-    pub(crate) actions: BTreeSet<String>,
+    /// What was used of the policy, as `Statement: action`.
+    pub(crate) used: BTreeSet<String>,
     /// What the policy does not grant: action and resource.
     pub(crate) denied: BTreeSet<String>,
 }
 
 /// A gate. It is open for as long as the runtime.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Gate {
     endpoint: String,
     asked: Arc<Mutex<Asked>>,
@@ -100,11 +100,11 @@ impl Post {
         let body = body.collect().await.context("the request breaks off")?.to_bytes();
         for needs in asked_for(&parts, &body)? {
             let mut asked = self.asked.lock().expect("nobody panics with it");
-            asked.actions.insert(needs.action.clone());
-            if !self.policy.grants(&needs) {
+            let Some(statement) = self.policy.grants(&needs) else {
                 asked.denied.insert(needs.to_string());
                 return Ok(denied(&needs.to_string()));
-            }
+            };
+            asked.used.insert(format!("{statement}: {}", needs.action));
         }
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = format!("{}{path}", self.engines).parse::<Uri>()?;

@@ -30,21 +30,22 @@ pub(crate) struct Condition {
 }
 
 impl Policy {
-    /// Whether it is granted; conditions are taken to be met.
-    pub(crate) fn grants(&self, needs: &Needs) -> bool {
-        self.statement.iter().any(|statement| {
-            statement.effect == "Allow"
-                && statement.action.contains(&needs.action)
-                && needs
-                    .resource
-                    .as_ref()
-                    .is_none_or(|wanted| statement.resource.iter().any(|pattern| is_like(pattern, wanted)))
-        })
+    /// The statement that grants it; conditions are taken to be met.
+    pub(crate) fn grants(&self, needs: &Needs) -> Option<&str> {
+        let granting = self.statement.iter().find(|statement| {
+            let is_about = |wanted| statement.resource.iter().any(|pattern| is_like(pattern, wanted));
+            let is_action = statement.effect == "Allow" && statement.action.contains(&needs.action);
+            is_action && needs.resource.as_deref().is_none_or(is_about)
+        });
+        granting.map(|statement| statement.sid.as_str())
     }
 
-    /// Everything that it grants on anything.
-    pub(crate) fn actions(&self) -> BTreeSet<String> {
-        self.statement.iter().flat_map(|statement| statement.action.iter().cloned()).collect()
+    /// Everything that it grants, as `Statement: action`.
+    pub(crate) fn grants_at_all(&self) -> BTreeSet<String> {
+        let of = |statement: &Statement| {
+            statement.action.iter().map(|action| format!("{}: {action}", statement.sid)).collect::<Vec<_>>()
+        };
+        self.statement.iter().flat_map(of).collect()
     }
 }
 
