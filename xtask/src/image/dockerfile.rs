@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -80,22 +81,36 @@ fn files_that_are_built_into_programs_are_copied() {
     }
 }
 
-fn included_files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, String)> {
+/// Files that are included, and by which. What only tests include is not built.
+fn included_files(folder: &Path) -> Vec<(PathBuf, String)> {
+    let sources: Vec<_> = sources(folder).into_iter().map(|path| (fs::read_to_string(&path).unwrap(), path)).collect();
+    let is_test = |path: &Path| {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let declared = ["", "pub(crate) "].map(|visible| format!("#[cfg(test)]\n{visible}mod {name};"));
+        sources.iter().any(|(text, _)| declared.iter().any(|declared| text.contains(declared)))
+    };
+    let mut found = Vec::new();
+    for (text, path) in sources.iter().filter(|(_, path)| !is_test(path)) {
+        let built = text.split("#[cfg(test)]").next().unwrap();
+        for macro_name in ["include_str!(\"", "include_bytes!(\""] {
+            for (at, _) in built.match_indices(macro_name) {
+                let name = &built[at + macro_name.len()..];
+                found.push((path.clone(), name.split('"').next().unwrap().to_owned()));
+            }
+        }
+    }
+    found
+}
+
+/// Rust files outside of `tests` folders.
+fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(included_files(&path));
+        if path.is_dir() && !path.ends_with("tests") {
+            found.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            // What stands behind `#[cfg(test)]` is not built.
-            let built = text.split("#[cfg(test)]").next().unwrap();
-            for macro_name in ["include_str!(\"", "include_bytes!(\""] {
-                for (at, _) in built.match_indices(macro_name) {
-                    let name = &built[at + macro_name.len()..];
-                    found.push((path.clone(), name.split('"').next().unwrap().to_owned()));
-                }
-            }
+            found.push(path);
         }
     }
     found
