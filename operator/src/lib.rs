@@ -24,6 +24,7 @@ pub mod pipeline;
 pub mod reconcile;
 pub mod report;
 pub mod settings;
+pub mod uninstall;
 pub mod validate;
 
 use std::sync::Arc;

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use kube::{Client, Config};
-use penstock_operator::{ElectionSettings, SdkClients, Settings, metrics};
+use penstock_operator::{ElectionSettings, SdkClients, Settings, metrics, uninstall};
 use penstock_runtime::{Health, LogFormat, Metrics, init_logs, serve_admin};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Runs the stages of Pipelines on Kubernetes.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, subcommand_negates_reqs = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The image of stages whose Pipeline names none.
-    #[arg(long, env = "PENSTOCK_STAGE_IMAGE")]
-    stage_image: String,
+    #[arg(long, env = "PENSTOCK_STAGE_IMAGE", required = true)]
+    stage_image: Option<String>,
     /// Give running stages a new --stage-image at once, not only when their configuration changes.
     #[arg(long, env = "PENSTOCK_ROLL_ON_UPGRADE")]
     roll_on_upgrade: bool,
@@ -32,7 +34,7 @@ struct Args {
     #[arg(long, env = "PENSTOCK_AWS_ENDPOINT_URL")]
     aws_endpoint_url: Option<String>,
     /// The namespaces to watch. Default: all.
-    #[arg(long, env = "PENSTOCK_NAMESPACES", value_delimiter = ',')]
+    #[arg(long, env = "PENSTOCK_NAMESPACES", value_delimiter = ',', global = true)]
     namespace: Vec<String>,
     /// How many Pipelines are worked on at one time.
     #[arg(long, env = "PENSTOCK_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -57,6 +59,12 @@ struct Args {
     identity: Option<String>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell whether Pipelines still need the operator, and end: 0 when none does, 1 when one does or it cannot be told.
+    CheckUninstall,
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -68,6 +76,13 @@ async fn main() -> anyhow::Result<()> {
     init_logs(LogFormat::Json, "info,kube_client=off");
     // A second provider cannot be there this early; if it were, it would do as well.
     drop(rustls::crypto::ring::default_provider().install_default());
+    match args.command {
+        Some(Command::CheckUninstall) => Ok(uninstall::check(client(config().await?)?, &args.namespace).await?),
+        None => operate(args).await,
+    }
+}
+
+async fn operate(args: Args) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
     let recorder = Metrics::install()?;
@@ -75,17 +90,26 @@ async fn main() -> anyhow::Result<()> {
     let health = Health::new();
     health.fine("process");
     serve_admin(args.admin, health.clone(), recorder, CancellationToken::new()).await?;
-    let mut config =
-        Config::infer().await.context("no cluster was found: neither a kubeconfig nor a pod's ServiceAccount")?;
-    config.default_retry = false;
-    let client = Client::try_from(config.clone()).context("the cluster's address or credentials cannot be used")?;
+    let config = config().await?;
+    let client = client(config.clone())?;
     // Another connection: a lease must not wait behind a thousand applies.
-    let lease_client = Client::try_from(config).context("the cluster's address or credentials cannot be used")?;
+    let lease_client = self::client(config)?;
     let settings = settings(args, &client)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), instance = settings.instance, "the operator starts");
     penstock_operator::run(client, lease_client, Arc::new(SdkClients), settings, health, stop).await;
     tracing::info!("the operator has ended");
     Ok(())
+}
+
+async fn config() -> anyhow::Result<Config> {
+    let mut config =
+        Config::infer().await.context("no cluster was found: neither a kubeconfig nor a pod's ServiceAccount")?;
+    config.default_retry = false;
+    Ok(config)
+}
+
+fn client(config: Config) -> anyhow::Result<Client> {
+    Client::try_from(config).context("the cluster's address or credentials cannot be used")
 }
 
 fn settings(args: Args, client: &Client) -> anyhow::Result<Settings> {
@@ -102,7 +126,7 @@ fn settings(args: Args, client: &Client) -> anyhow::Result<Settings> {
         recheck: Duration::from_secs(args.recheck_seconds),
         instance: identity,
         election,
-        ..Settings::new(args.stage_image)
+        ..Settings::new(args.stage_image.context("--stage-image is missing")?)
     })
 }
 

@@ -41,23 +41,33 @@ pub async fn reconcile(pipeline: Arc<Pipeline>, context: Arc<Context>) -> Result
     let span = tracing::info_span!("reconcile", namespace = identity.namespace, pipeline = identity.name, trace);
     async {
         context.queue.take(&identity.namespace, &identity.name);
-        let running = metrics::Running::begin();
-        // Report, for the first time: I/O.
-        report::first_visit(&pipeline, &context).await?;
-        let round = if pipeline.is_going() {
-            cleanup(&pipeline, &context).await
-        } else {
-            keep(&pipeline, &context).await.unwrap_or_else(Round::from)
+        // Told of in here, where the log line says which Pipeline it is about.
+        let told = |error: &ReportError| {
+            tracing::warn!(error = error as &dyn std::error::Error, "a reconcile could not be reported");
         };
-        // Report: I/O.
-        if let Some(findings) = &round.findings {
-            report::report(&pipeline, findings, &context).await?;
-        }
-        running.end(round.next.as_str());
-        Ok(round.next.action(&identity.uid, &context))
+        let next = steps(&pipeline, &context).await.inspect_err(told)?;
+        Ok(next.action(&identity.uid, &context))
     }
     .instrument(span)
     .await
+}
+
+/// The steps, from the first to the last. What comes next.
+async fn steps(pipeline: &Pipeline, context: &Context) -> Result<Next, ReportError> {
+    let running = metrics::Running::begin();
+    // Report, for the first time: I/O.
+    report::first_visit(pipeline, context).await?;
+    let round = if pipeline.is_going() {
+        cleanup(pipeline, context).await
+    } else {
+        keep(pipeline, context).await.unwrap_or_else(Round::from)
+    };
+    // Report: I/O.
+    if let Some(findings) = &round.findings {
+        report::report(pipeline, findings, context).await?;
+    }
+    running.end(round.next.as_str());
+    Ok(round.next)
 }
 
 /// Makes everything be as the Pipeline says.
@@ -306,8 +316,8 @@ fn tell_of_aws(resource: &ResourceView) {
 
 /// A status that could not be written is tried again, later each time.
 #[allow(clippy::needless_pass_by_value, reason = "the controller calls it so")]
-pub(crate) fn after_error(pipeline: Arc<Pipeline>, error: &ReportError, context: Arc<Context>) -> Action {
-    not_reported(error);
+pub(crate) fn after_error(pipeline: Arc<Pipeline>, _: &ReportError, context: Arc<Context>) -> Action {
+    metrics::failure("not_reported");
     Next::Troubled.action(&pipeline.identity().uid, &context)
 }
 

@@ -21,7 +21,7 @@ cargo xtask COMMAND
   test [-- ARGS]       run the tests; ARGS go to `cargo test`
   lint                 formatting, clippy, licences (cargo-deny), generated files
   crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
-  image [-- ARGS]      an OCI image of the binaries as an archive; --name NAME:TAG, --output FILE
+  image [-- ARGS]      an OCI image of the binaries as an archive; --name NAME:TAG, --output FILE, --root FOLDER
   manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench

@@ -22,13 +22,13 @@ const MANIFESTS: [Manifest; 2] = [
     Manifest {
         file: "deploy/penstock.yaml",
         about: "The operator for all namespaces, with the definition of Pipelines.",
-        // The annotation is a word to Helm.
-        values: &["crds.keep=false"],
+        // The annotation is a word to Helm, and only Helm asks before it uninstalls.
+        values: &["crds.keep=false", "uninstallCheck.enabled=false"],
     },
     Manifest {
         file: "deploy/penstock-local-aws.yaml",
         about: "As penstock.yaml, with Kinesis, DynamoDB and S3 inside the cluster: for clusters without a cloud account.",
-        values: &["crds.keep=false", "localAws.enabled=true"],
+        values: &["crds.keep=false", "uninstallCheck.enabled=false", "localAws.enabled=true"],
     },
 ];
 

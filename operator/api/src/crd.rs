@@ -63,8 +63,8 @@ pub fn schema() -> Value {
         "description": "A streaming data pipeline: where records come in, which streams buffer them and where they must end up.",
         "required": ["metadata", "spec"],
         "properties": {
-            "apiVersion": { "type": "string", "maxLength": 64, "description": "penstock.dev/v1alpha1" },
-            "kind": { "type": "string", "maxLength": 64, "description": "Pipeline" },
+            "apiVersion": { "type": "string", "maxLength": 64, "description": "The version of the API: `penstock.dev/v1alpha1`." },
+            "kind": { "type": "string", "maxLength": 64, "description": "The kind of the object: `Pipeline`." },
             // Of the metadata a definition may only restrict the names.
             "metadata": {
                 "type": "object",

@@ -75,15 +75,15 @@ impl Metadata {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineSpec {
-    /// The AWS account's region, and for emulators the endpoint.
+    /// Where in AWS the streams, tables and buckets are.
     pub aws: Aws,
-    /// Where records come in.
+    /// Where records come in. Each source is a stage: a Deployment with a Service.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sources: Vec<Source>,
     /// The streams that decouple sources from sinks.
     #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub buffers: Vec<Buffer>,
-    /// Where records end up.
+    /// Where records end up. Each sink is a stage: a Deployment that reads a buffer at its own pace.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sinks: Vec<Sink>,
     /// Lets the whole Pipeline rest. Nothing is deleted; take the field away and it goes on where it was.
@@ -95,7 +95,7 @@ pub struct PipelineSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Aws {
-    /// The region, such as `eu-west-1`.
+    /// The AWS region, such as `eu-west-1`.
     #[schemars(length(min = 1, max = 32), regex(pattern = patterns::REGION))]
     pub region: String,
     /// Another endpoint than AWS's own, for all services; for emulators only.

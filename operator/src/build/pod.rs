@@ -24,6 +24,8 @@ const CONFIG_FOLDER: &str = "/etc/penstock/stage";
 const SECRETS_FOLDER: &str = "/etc/penstock/secrets";
 /// The user of the image.
 const USER: i64 = 65532;
+/// How a stage is told to log as JSON.
+const LOG_FORMAT: &str = "PENSTOCK_LOG_FORMAT";
 /// How long a source goes on answering once it is to end: until every node has heard that it is no endpoint any more.
 const UNLISTED_SECONDS: i64 = 10;
 /// How long a sink may take to finish its ranges, write its checkpoints and hand its leases over.
@@ -156,12 +158,13 @@ fn env(around: Surroundings<'_>) -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
     };
-    let told = around.settings.stage_env.iter().map(|(name, value)| EnvVar {
-        name: name.clone(),
-        value: Some(value.clone()),
-        value_from: None,
-    });
-    [pod_name].into_iter().chain(told).collect()
+    let told = &around.settings.stage_env;
+    let variable =
+        |name: &str, value: &str| EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None };
+    // A variable that is told wins: a list in which one stands twice is refused.
+    let logs = (!told.iter().any(|(name, _)| name == LOG_FORMAT)).then(|| variable(LOG_FORMAT, "json"));
+    let told = told.iter().map(|(name, value)| variable(name, value));
+    [pod_name].into_iter().chain(logs).chain(told).collect()
 }
 
 /// The Pipeline's words, and ours where it has none. No limit on the processor: it would only slow a stage down.

@@ -3,6 +3,7 @@
 //! The only crate that sees everything: it reads arguments, starts stages and engines, and prints. What
 //! it prints stands here; what is done stands in the crates that it calls.
 
+mod iam_policy;
 mod local_aws;
 mod ready;
 mod render;
@@ -12,6 +13,7 @@ mod send;
 mod signals;
 mod stage;
 mod starting;
+mod status;
 mod validate;
 
 use std::process::ExitCode;
@@ -31,7 +33,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// How log lines look; they go to standard error. `PENSTOCK_LOG` chooses what is logged.
-    #[arg(long, global = true, value_enum, default_value = "text")]
+    #[arg(long, global = true, value_enum, default_value = "text", env = "PENSTOCK_LOG_FORMAT")]
     logs: Logs,
 }
 
@@ -53,6 +55,10 @@ enum Command {
     Validate(validate::Args),
     /// Show the stages that follow from a Pipeline, each with its full configuration.
     Render(render::Args),
+    /// Print the least IAM policies that the operator and the stages of Pipelines need.
+    IamPolicy(iam_policy::Args),
+    /// Show how Pipelines in a cluster are, and what to do about those that are not ready.
+    Status(status::Args),
     /// Serve Kinesis, DynamoDB and S3 on this machine.
     LocalAws(local_aws::Args),
     /// Write shop data of any size, and the totals that must come out of it.
@@ -87,6 +93,8 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Validate(args) => validate::run(args),
         Command::Render(args) => render::run(args),
+        Command::IamPolicy(args) => iam_policy::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Sample(args) => sample::run(args),
         Command::Ready(args) => ready::run(&args),
         Command::Run(args) => runtime()?.block_on(run::run(*args)),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use penstock_api::plan::{StageConfig, StageKind};
-use penstock_runtime::{Aws, Health, Metrics, Stop, serve_admin};
+use penstock_runtime::{Aws, Health, Metrics, Stop, label_logs, serve_admin};
 
 use crate::run::secrets;
 use crate::signals;
@@ -35,6 +35,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = read(&args.config)?;
+    let (whose, stage) = (&config.pipeline, config.name.as_str());
+    label_logs([("namespace", whose.namespace.as_str()), ("pipeline", whose.name.as_str()), ("stage", stage)]);
     let stop = Stop::new();
     signals::drain_on_signals(&stop).context("signals cannot be caught")?;
     let health = Health::new();

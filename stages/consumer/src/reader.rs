@@ -11,6 +11,7 @@ use penstock_stream::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::metrics::ShardMetrics;
 use crate::pace::{Pace, Reaction};
@@ -65,7 +66,7 @@ impl Reader {
     /// Starts reading.
     pub(crate) fn start<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(async move {
+        let reading = async move {
             let reading = Reading {
                 pace: Pace::new(shared.config.read_bytes),
                 ahead: Arc::new(Semaphore::new(shared.config.prefetch_bytes.clamp(1, Semaphore::MAX_PERMITS))),
@@ -78,7 +79,8 @@ impl Reader {
                 shared,
             };
             reading.run().await;
-        });
+        };
+        let task = tokio::spawn(reading.in_current_span());
         Self { events, _task: AbortOnDropHandle::new(task) }
     }
 

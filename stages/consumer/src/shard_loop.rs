@@ -8,6 +8,7 @@ use penstock_stream::StartingAt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::commit::{Stopped, commit_ranges, note};
 use crate::fill::{FillFailed, Filled, Filler, RANGES_IN_MEMORY};
@@ -158,7 +159,7 @@ async fn fill_and_commit<S: Sink>(
     let (closed, to_commit) = mpsc::channel(RANGES_IN_MEMORY);
     let filler = Filler::new(Arc::clone(shared), shard, finish.clone(), closed, starting_at, start_exclusive);
     // Tasks of their own, so that reading, filling and applying one shard use more than one core.
-    let committer = tokio::spawn(commit_ranges(Arc::clone(shared), tenure, to_commit));
+    let committer = tokio::spawn(commit_ranges(Arc::clone(shared), tenure, to_commit).in_current_span());
     let mut committer = AbortOnDropHandle::new(committer);
     let filled = tokio::select! {
         biased;

@@ -9,6 +9,7 @@ use penstock_stream::{ShardFilter, StreamError, list_shards};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::decide::{Actions, Me, Take, decide};
 use crate::error::ConsumerError;
@@ -257,7 +258,10 @@ impl<S: Sink> Worker<S> {
         let signals = Signals { finish: CancellationToken::new(), lost: CancellationToken::new() };
         let (shared, shard) = (Arc::clone(&self.shared), lease.shard.clone());
         self.running.insert(shard.clone(), signals.clone());
-        self.tasks.spawn(async move { (shard, shard_loop::run(shared, lease, signals).await) });
+        // Whatever is logged about the shard says which one it is.
+        let span = tracing::error_span!("shard", %shard);
+        let work = async move { (shard, shard_loop::run(shared, lease, signals).await) };
+        self.tasks.spawn(work.instrument(span));
     }
 
     fn shard_ended(&mut self, ended: Result<(ShardId, Outcome), JoinError>) -> Result<(), ConsumerError> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_s3::types::CompletedPart;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::budget::{Held, MemoryBudget};
 use crate::failure::{StoreError, UPLOAD_LOST};
@@ -159,7 +160,7 @@ impl Drop for Upload {
         // Without a runtime nothing can be sent; the bucket's lifecycle rule is for that.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (store, key, id) = (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.id));
-        runtime.spawn(async move {
+        let abort = async move {
             match store.abort_upload(&key, &id).await {
                 Ok(()) => {}
                 Err(error) if error.reason() == UPLOAD_LOST => {}
@@ -168,6 +169,7 @@ impl Drop for Upload {
                     "a multipart upload could not be aborted; the bucket's lifecycle rule has to remove its parts"
                 ),
             }
-        });
+        };
+        runtime.spawn(abort.in_current_span());
     }
 }

@@ -17,4 +17,4 @@ pub use backoff::Backoff;
 pub use health::{Health, NotReady};
 pub use open_files::raise_open_files;
 pub use stop::Stop;
-pub use telemetry::{LogFormat, Metrics, MetricsError, init_logs};
+pub use telemetry::{LogFormat, Metrics, MetricsError, init_logs, label_logs};

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -70,6 +71,7 @@ fn every_object_is_one_of_its_kind() {
                     serde_json::from_value::<CustomResourceDefinition>(object).unwrap();
                 }
                 "Deployment" => same::<Deployment>(&object),
+                "Job" => same::<Job>(&object),
                 "NetworkPolicy" => same::<NetworkPolicy>(&object),
                 "Pod" => same::<Pod>(&object),
                 "PodDisruptionBudget" => same::<PodDisruptionBudget>(&object),
@@ -104,7 +106,7 @@ fn what_is_rendered_is_what_was_agreed_on() {
 fn pod_specs(objects: &[Value]) -> Vec<Value> {
     let spec = |object: &Value| match object["kind"].as_str().unwrap() {
         "Pod" => Some(object["spec"].clone()),
-        "Deployment" | "StatefulSet" => Some(object["spec"]["template"]["spec"].clone()),
+        "Deployment" | "Job" | "StatefulSet" => Some(object["spec"]["template"]["spec"].clone()),
         _ => None,
     };
     objects.iter().filter_map(spec).collect()
@@ -131,13 +133,43 @@ fn every_pod_is_restricted() {
 fn every_flag_of_the_operator_is_one_that_it_has() {
     let main = read("operator/src/main.rs").unwrap();
     for (_, arguments) in SETS {
-        for object in objects(arguments).iter().filter(|object| object["kind"] == "Deployment") {
-            let args = object["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
-            for flag in args.iter().map(|arg| arg.as_str().unwrap().trim_start_matches("--")) {
+        for object in
+            objects(arguments).iter().filter(|object| object["kind"] == "Deployment" || object["kind"] == "Job")
+        {
+            let args = object["spec"]["template"]["spec"]["containers"][0]["args"].as_array();
+            for flag in args.into_iter().flatten().map(|arg| arg.as_str().unwrap().trim_start_matches("--")) {
                 let field = flag.split('=').next().unwrap().replace('-', "_");
                 assert!(main.contains(&format!("    {field}: ")), "penstock-operator has no --{flag}");
             }
         }
+    }
+}
+
+#[test]
+fn before_it_is_uninstalled_the_operator_is_asked_whether_it_may_go() {
+    let jobs = |arguments: &[&str]| -> Vec<Value> {
+        objects(arguments).into_iter().filter(|object| object["kind"] == "Job").collect()
+    };
+    for job in jobs(&[]) {
+        assert_eq!(job["metadata"]["annotations"]["helm.sh/hook"], "pre-delete");
+        let container = &job["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["command"], serde_json::json!(["penstock-operator", "check-uninstall"]));
+    }
+    for job in jobs(&["--set=rbac.create=false"]) {
+        assert_eq!(job["spec"]["template"]["spec"]["serviceAccountName"], "penstock-operator");
+    }
+    assert!(jobs(&["--set=uninstallCheck.enabled=false"]).is_empty());
+    // Plain manifests would run it when they are applied.
+    assert!(!read("deploy/penstock.yaml").unwrap().contains("check-uninstall"));
+}
+
+#[test]
+fn the_example_that_the_chart_shows_is_a_pipeline() {
+    let chart = documents(&read("charts/penstock/Chart.yaml").unwrap()).unwrap().remove(0);
+    let examples = documents(chart["annotations"]["artifacthub.io/crdsExamples"].as_str().unwrap()).unwrap();
+    for example in examples[0].as_array().unwrap() {
+        let checked = penstock_api::check::check(&serde_yaml::to_string(example).unwrap());
+        assert!(checked.is_valid(), "{:#?}", checked.findings);
     }
 }
 

@@ -55,6 +55,10 @@ const LEASE: [Need; 3] = [
     ("coordination.k8s.io", "leases", "update", "operator/src/leader/lease.rs", "self.api.replace("),
 ];
 
+/// What the check before `helm uninstall` needs; its role is there only while it runs.
+const UNINSTALL: [Need; 1] =
+    [("penstock.dev", "pipelines", "list", "operator/src/uninstall.rs", "scope.list_metadata(&page)")];
+
 type Right = (String, String, String);
 
 fn needs() -> Vec<Need> {
@@ -87,6 +91,17 @@ fn granted(role: &Value) -> BTreeSet<Right> {
     rights
 }
 
+/// Whose role it is decides what it may.
+fn expected(role: &Value) -> BTreeSet<Right> {
+    let labelled = |component: &str| role["metadata"]["labels"]["app.kubernetes.io/component"] == component;
+    let is_of_the_lease = role["metadata"]["name"].as_str().unwrap().ends_with("-lease");
+    match (labelled("uninstall"), is_of_the_lease) {
+        (true, _) => as_rights(&UNINSTALL),
+        (false, true) => as_rights(&LEASE),
+        (false, false) => as_rights(&needs()),
+    }
+}
+
 fn roles(arguments: &[&str]) -> Vec<Value> {
     let Some(text) = rendered(arguments).unwrap() else { return Vec::new() };
     let is_role = |document: &Value| ["Role", "ClusterRole"].iter().any(|kind| document["kind"] == *kind);
@@ -97,7 +112,7 @@ fn roles(arguments: &[&str]) -> Vec<Value> {
 
 #[test]
 fn each_need_names_a_place_that_is_there() {
-    for (_, resource, verb, file, words) in needs().iter().chain(&LEASE) {
+    for (_, resource, verb, file, words) in needs().iter().chain(&LEASE).chain(&UNINSTALL) {
         assert!(read(file).unwrap().contains(words), "{verb} {resource}: {file} has no `{words}` any more");
     }
 }
@@ -105,9 +120,22 @@ fn each_need_names_a_place_that_is_there() {
 #[test]
 fn everywhere_the_operator_may_do_what_it_needs_and_nothing_else() {
     for role in roles(&[]) {
-        let expected = if role["kind"] == "ClusterRole" { as_rights(&needs()) } else { as_rights(&LEASE) };
-        assert_eq!(granted(&role), expected, "{}", role["metadata"]["name"]);
+        assert_eq!(granted(&role), expected(&role), "{}", role["metadata"]["name"]);
     }
+}
+
+#[test]
+fn a_role_for_the_check_before_uninstalling_goes_with_it() {
+    let of_the_check = |arguments: &[&str]| {
+        let all = roles(arguments).into_iter();
+        all.filter(|role| role["metadata"]["labels"]["app.kubernetes.io/component"] == "uninstall").collect::<Vec<_>>()
+    };
+    for role in of_the_check(&[]) {
+        assert_eq!(role["metadata"]["annotations"]["helm.sh/hook"], "pre-delete");
+        let policy = role["metadata"]["annotations"]["helm.sh/hook-delete-policy"].as_str().unwrap();
+        assert!(policy.contains("hook-succeeded"), "{policy}");
+    }
+    assert!(of_the_check(&["--set=uninstallCheck.enabled=false"]).is_empty());
 }
 
 #[test]
@@ -116,8 +144,7 @@ fn for_named_namespaces_there_is_a_role_in_each_and_none_for_the_cluster() {
     for role in &roles {
         assert_eq!(role["kind"], "Role");
         let namespace = role["metadata"]["namespace"].as_str().unwrap();
-        let expected = if namespace == "penstock" { as_rights(&LEASE) } else { as_rights(&needs()) };
-        assert_eq!(granted(role), expected, "{namespace}");
+        assert_eq!(granted(role), expected(role), "{namespace}");
     }
     let namespaces: BTreeSet<_> = roles.iter().map(|role| role["metadata"]["namespace"].as_str().unwrap()).collect();
     assert!(roles.is_empty() || namespaces == BTreeSet::from(["bank", "penstock", "shop"]), "{namespaces:?}");
@@ -125,7 +152,7 @@ fn for_named_namespaces_there_is_a_role_in_each_and_none_for_the_cluster() {
 
 #[test]
 fn a_lease_is_read_and_written_by_its_name_only() {
-    for role in roles(&[]).iter().filter(|role| role["kind"] == "Role") {
+    for role in roles(&[]).iter().filter(|role| role["metadata"]["name"].as_str().unwrap().ends_with("-lease")) {
         for rule in role["rules"].as_array().unwrap() {
             let expected: &[&str] = if words(rule, "verbs") == ["create"] { &[] } else { &["penstock-operator"] };
             assert_eq!(words(rule, "resourceNames"), expected);

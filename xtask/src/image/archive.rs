@@ -12,6 +12,7 @@ use tar::{EntryType, Header};
 use super::files::{File, USER};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -35,8 +36,29 @@ impl Blob {
     }
 }
 
-/// The archive of an image with one layer.
-pub(super) fn of_layer(files: &[File], name: &str) -> anyhow::Result<Vec<u8>> {
+/// An image as an archive.
+pub(super) struct Image {
+    pub(super) archive: Vec<u8>,
+    /// That of its manifest, by which registries know it: SHA-256, in hexadecimal digits.
+    pub(super) digest: String,
+}
+
+/// How the image starts, and as whom.
+pub(super) const ENTRYPOINT: &str = "/usr/bin/penstock";
+pub(super) const PATH: &str = "PATH=/usr/bin";
+pub(super) const FOLDER: &str = "/";
+
+/// What is written on the image.
+pub(super) fn labels() -> Value {
+    json!({
+        "org.opencontainers.image.title": "penstock",
+        "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
+        "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
+    })
+}
+
+/// The image with one layer of these files.
+pub(super) fn of_layer(files: &[File], name: &str) -> anyhow::Result<Image> {
     let unpacked = layer(files)?;
     let config = Blob::new(serde_json::to_vec(&config(&hex(&unpacked)))?);
     let layer = Blob::new(zipped(&unpacked)?);
@@ -51,7 +73,7 @@ pub(super) fn of_layer(files: &[File], name: &str) -> anyhow::Result<Vec<u8>> {
         "io.containerd.image.name": with_registry(name),
         "org.opencontainers.image.ref.name": name.rsplit_once(':').map_or(name, |(_, tag)| tag),
     });
-    let index = json!({ "schemaVersion": 2, "manifests": [listed] });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [listed] });
     let docker = json!([{ "Config": config.path(), "RepoTags": [name], "Layers": [layer.path()] }]);
 
     let mut archive = tar::Builder::new(Vec::new());
@@ -61,7 +83,7 @@ pub(super) fn of_layer(files: &[File], name: &str) -> anyhow::Result<Vec<u8>> {
     for blob in [&config, &layer, &manifest] {
         add(&mut archive, &blob.path(), 0o644, &blob.content)?;
     }
-    Ok(archive.into_inner()?)
+    Ok(Image { archive: archive.into_inner()?, digest: manifest.digest })
 }
 
 /// The name as containerd keeps it: with the registry that a short one stands for.
@@ -83,14 +105,10 @@ fn config(layer_digest: &str) -> Value {
         "os": "linux",
         "config": {
             "User": format!("{USER}:{USER}"),
-            "Env": ["PATH=/usr/bin"],
-            "Entrypoint": ["/usr/bin/penstock"],
-            "WorkingDir": "/",
-            "Labels": {
-                "org.opencontainers.image.title": "penstock",
-                "org.opencontainers.image.version": env!("CARGO_PKG_VERSION"),
-                "org.opencontainers.image.licenses": env!("CARGO_PKG_LICENSE"),
-            },
+            "Env": [PATH],
+            "Entrypoint": [ENTRYPOINT],
+            "WorkingDir": FOLDER,
+            "Labels": labels(),
         },
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_digest}")] },
     })
@@ -172,8 +190,8 @@ mod tests {
 
     #[test]
     fn everything_is_found_by_its_digest() {
-        let archive = of_layer(&files(), "shop/penstock:1").unwrap();
-        let entries = entries(&archive);
+        let image = of_layer(&files(), "shop/penstock:1").unwrap();
+        let entries = entries(&image.archive);
         let blob = |descriptor: &Value| {
             let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
             let (_, content) = &entries[&format!("blobs/sha256/{digest}")];
@@ -184,6 +202,7 @@ mod tests {
         let json = |content: &[u8]| serde_json::from_slice::<Value>(content).unwrap();
         let index = json(&entries["index.json"].1);
         assert_eq!(index["manifests"][0]["annotations"]["io.containerd.image.name"], "docker.io/shop/penstock:1");
+        assert_eq!(index["manifests"][0]["digest"], format!("sha256:{}", image.digest));
         let manifest = json(&blob(&index["manifests"][0]));
         let config = json(&blob(&manifest["config"]));
         let mut layer = Vec::new();
@@ -202,7 +221,69 @@ mod tests {
 
     #[test]
     fn the_same_files_give_the_same_bytes() {
-        assert!(of_layer(&files(), "penstock:1").unwrap() == of_layer(&files(), "penstock:1").unwrap());
+        let image = || of_layer(&files(), "penstock:1").unwrap();
+        assert!(image().archive == image().archive);
+    }
+
+    /// <https://github.com/opencontainers/image-spec>: image-layout.md, image-index.md, manifest.md, config.md.
+    #[test]
+    fn it_is_an_oci_image_layout() {
+        let entries = entries(&of_layer(&files(), "penstock:1").unwrap().archive);
+        let read = |path: &str| serde_json::from_slice::<Value>(&entries[path].1).unwrap();
+        assert_eq!(read("oci-layout"), json!({ "imageLayoutVersion": "1.0.0" }));
+        let index = read("index.json");
+        assert_eq!((&index["schemaVersion"], &index["mediaType"]), (&json!(2), &json!(INDEX)));
+        let of = |descriptor: &Value| {
+            assert!(descriptor["size"].is_u64() && descriptor["mediaType"].is_string(), "{descriptor}");
+            let digest = descriptor["digest"].as_str().unwrap().strip_prefix("sha256:").unwrap();
+            assert!(digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+            format!("blobs/sha256/{digest}")
+        };
+        let listed = index["manifests"].as_array().unwrap();
+        assert_eq!(listed[0]["mediaType"], MANIFEST);
+        assert_eq!(listed[0]["annotations"]["org.opencontainers.image.ref.name"], "1");
+        let manifest = read(&of(&listed[0]));
+        assert_eq!((&manifest["schemaVersion"], &manifest["mediaType"]), (&json!(2), &json!(MANIFEST)));
+        assert_eq!(
+            (&manifest["config"]["mediaType"], &manifest["layers"][0]["mediaType"]),
+            (&json!(CONFIG), &json!(LAYER))
+        );
+        let config = read(&of(&manifest["config"]));
+        assert!(config["architecture"].is_string() && config["os"] == "linux");
+        assert_eq!(config["rootfs"]["type"], "layers");
+        let layers = manifest["layers"].as_array().unwrap().len();
+        assert_eq!(config["rootfs"]["diff_ids"].as_array().unwrap().len(), layers);
+        // Nothing lies about that nobody names.
+        let mut named: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(of).collect();
+        named.extend([of(&manifest["config"]), of(&listed[0])]);
+        let blobs = entries.keys().filter(|path| path.starts_with("blobs/"));
+        assert!(blobs.clone().count() == named.len() && blobs.clone().all(|path| named.contains(path)), "{named:?}");
+    }
+
+    /// <https://github.com/moby/docker-image-spec>: `manifest.json`, by which `docker load` goes.
+    #[test]
+    fn it_is_a_docker_archive() {
+        let entries = entries(&of_layer(&files(), "shop/penstock:1").unwrap().archive);
+        let manifest = serde_json::from_slice::<Value>(&entries["manifest.json"].1).unwrap();
+        let images = manifest.as_array().unwrap();
+        assert_eq!(images.len(), 1);
+        assert_eq!(images[0]["RepoTags"], json!(["shop/penstock:1"]));
+        let config = &entries[images[0]["Config"].as_str().unwrap()].1;
+        let config = serde_json::from_slice::<Value>(config).unwrap();
+        assert_eq!(config["config"]["User"], "65532:65532");
+        let layers = images[0]["Layers"].as_array().unwrap();
+        assert_eq!(layers.len(), config["rootfs"]["diff_ids"].as_array().unwrap().len());
+        for layer in layers {
+            // Packed or not, it is told by how it begins.
+            assert!(entries[layer.as_str().unwrap()].1.starts_with(&[0x1f, 0x8b]), "{layer}");
+        }
+    }
+
+    #[test]
+    fn no_entry_leads_out_of_where_it_is_unpacked() {
+        for path in entries(&of_layer(&files(), "penstock:1").unwrap().archive).keys() {
+            assert!(!path.starts_with('/') && !path.split('/').any(|part| part == ".."), "{path}");
+        }
     }
 
     #[test]

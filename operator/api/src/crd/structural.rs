@@ -37,6 +37,7 @@ pub(super) fn of(schema: Value) -> Value {
         let value = match key.as_str() {
             "properties" => each_property(value),
             "items" | "additionalProperties" => of(value),
+            "description" => unbroken(value),
             _ => value,
         };
         // `additionalProperties: true` on an object of any fields says nothing that preserving does not.
@@ -46,6 +47,19 @@ pub(super) fn of(schema: Value) -> Value {
         }
     }
     Value::Object(kept)
+}
+
+/// Without the line breaks of the source, which mean nothing to a reader; each variant keeps its line.
+fn unbroken(description: Value) -> Value {
+    let Value::String(text) = description else { return description };
+    let mut unbroken = String::with_capacity(text.len());
+    for line in text.lines().map(str::trim) {
+        if !unbroken.is_empty() {
+            unbroken.push(if line.starts_with("- ") { '\n' } else { ' ' });
+        }
+        unbroken.push_str(line);
+    }
+    Value::String(unbroken)
 }
 
 fn each_property(properties: Value) -> Value {

@@ -61,13 +61,60 @@ fn the_schema_is_structural() {
     });
 }
 
-#[test]
-fn every_field_explains_itself() {
+/// Calls `visit` for every field that `kubectl explain` shows, with its path and its description.
+fn explained(visit: &mut dyn FnMut(&str, &str, &Value)) {
     walk(&schema(), "", &mut |path, node| {
-        let own_of_kubernetes = path.is_empty() || path.starts_with(".metadata");
-        let of_a_collection = path.ends_with("[]") || path.ends_with("{}");
-        if !own_of_kubernetes && !of_a_collection && path != ".spec" && path != ".status" {
-            assert!(node["description"].is_string(), "{path} has no description");
+        let is_of_kubernetes = path.starts_with(".metadata");
+        let is_of_a_map = path.ends_with("{}");
+        if !is_of_kubernetes && !is_of_a_map {
+            let text = node["description"].as_str().unwrap_or_else(|| panic!("{path} has no description"));
+            visit(path, text, node);
+        }
+    });
+}
+
+#[test]
+fn every_field_explains_itself_in_a_sentence_or_two() {
+    explained(&mut |path, text, _| {
+        let length = text.chars().count();
+        assert!(length >= 20, "{path} says too little: {text:?}");
+        assert!(length <= 400, "{path} says too much: {text:?}");
+        assert!(text.ends_with('.'), "{path} does not end as a sentence does: {text:?}");
+        assert!(text.starts_with(|first: char| first.is_uppercase() || first == '`'), "{path}: {text:?}");
+        let breaks = text.lines().skip(1).all(|line| line.starts_with("- `"));
+        assert!(breaks, "{path} is broken where the source is: {text:?}");
+    });
+}
+
+#[test]
+fn every_value_that_may_be_chosen_is_explained() {
+    explained(&mut |path, text, node| {
+        for value in node["enum"].as_array().into_iter().flatten() {
+            let of_value = format!("\n- `{}`: ", value.as_str().unwrap());
+            assert!(text.contains(&of_value), "{path} does not explain {value}: {text:?}");
+        }
+    });
+}
+
+#[test]
+fn no_field_speaks_of_our_code() {
+    // Names of types that no user ever writes, and what a doc comment says to rustdoc.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/spec");
+    let source: String =
+        std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let types = source.lines().filter_map(|line| {
+        let rest = line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "))?;
+        rest.split(|letter: char| !letter.is_ascii_alphanumeric()).next()
+    });
+    let inner = |name: &&str| name.chars().filter(char::is_ascii_uppercase).count() > 1;
+    let types: Vec<_> = types.filter(inner).collect();
+    assert!(types.len() > 10, "{types:?}");
+    explained(&mut |path, text, _| {
+        for word in text.split(|letter: char| !letter.is_ascii_alphanumeric()) {
+            assert!(!types.contains(&word), "{path} names the type {word}: {text:?}");
+        }
+        for ours in ["::", "[`", "Option<", "TODO", "Vec<"] {
+            assert!(!text.contains(ours), "{path} has {ours:?}: {text:?}");
         }
     });
 }

@@ -9,10 +9,10 @@ use super::patterns;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Buffer {
-    /// The name, unique in the Pipeline.
+    /// The name that sources and sinks refer to, unique in the Pipeline.
     #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub name: String,
-    /// A Kinesis data stream.
+    /// A Kinesis data stream, which Penstock makes and keeps as it says here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinesis: Option<Kinesis>,
 }
@@ -25,15 +25,15 @@ pub struct Kinesis {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = patterns::AWS_NAME))]
     pub stream_name: Option<String>,
-    /// `Provisioned` (the default) has as many shards as `shards` says; `OnDemand` leaves it to AWS.
+    /// Who decides the number of shards. Default `Provisioned`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<StreamMode>,
-    /// The number of shards: each takes 1 MB/s and 1000 records/s.
+    /// The number of shards, for `Provisioned`: each takes 1 MB/s and 1000 records/s. It is changed in place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub shards: Option<i32>,
-    /// How long records stay readable: 24h (the default) to 8760h, in whole hours. A stream that keeps them longer is
-    /// shortened only when this is written down, and once no sink would miss a record.
+    /// How long records stay in the stream: `24h` (the default) to `8760h`, in whole hours or days. A stream that keeps
+    /// them longer is shortened only when this is written down, and once no sink would miss a record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8), regex(pattern = patterns::RETENTION))]
     pub retention: Option<String>,
@@ -58,10 +58,10 @@ pub struct Kinesis {
 /// Who decides the number of shards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StreamMode {
-    /// The Pipeline.
+    /// The Pipeline, by `shards`.
     #[default]
     Provisioned,
-    /// AWS.
+    /// AWS, by what comes in.
     OnDemand,
 }
 

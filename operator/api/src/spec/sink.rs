@@ -15,36 +15,38 @@ const MAX_ATTRIBUTES: u32 = 64;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sink {
-    /// The name of the stage, unique in the Pipeline.
+    /// The name of the sink and of its stage, unique in the Pipeline.
     #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub name: String,
-    /// The buffer that is read.
+    /// The name of the buffer that is read.
     #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub from: String,
-    /// Where in a new stream the reading begins. Default `TrimHorizon`: with the oldest record that is kept.
+    /// Where the sink begins to read when it is new. Default `TrimHorizon`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_at: Option<StartAt>,
-    /// A VRL program that each record passes before it is stored.
+    /// A VRL program (https://vector.dev/docs/reference/vrl/) that each record passes before it is stored, such as
+    /// `.Country = upcase!(.Country)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16384))]
     pub process: Option<String>,
-    /// Objects in S3.
+    /// Stores records as objects in S3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<S3>,
-    /// Items in DynamoDB tables.
+    /// Stores records as items in DynamoDB tables.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dynamodb: Option<DynamoDb>,
-    /// Where records go that cannot be handled. An S3 sink's own bucket, prefix `dead-letters/`, when absent.
+    /// Where records go that cannot be stored, with the reason and their bytes. Default for `s3`: its own bucket, below
+    /// `dead-letters/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<DeadLetters>,
     /// How many pods the stage has. Default 1. An autoscaler that scales the stage's Deployment is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: Option<i32>,
-    /// `true` stops this stage alone, at once.
+    /// `true` stops this sink alone, at once: records wait in the stream. Without the field it goes on where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// What the stage's pods are told beside.
+    /// Settings of the stage's pods: resources, placement, labels, image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<StageTemplate>,
 }
@@ -55,7 +57,7 @@ pub enum StartAt {
     /// With the oldest record that is kept.
     #[default]
     TrimHorizon,
-    /// With the first record that comes after the sink was created.
+    /// With the first record that comes after the sink has begun.
     Latest,
 }
 
@@ -63,20 +65,20 @@ pub enum StartAt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct S3 {
-    /// The bucket.
+    /// The bucket that the objects go into. It must be there: Penstock makes no buckets in AWS.
     #[schemars(length(min = 3, max = 63), regex(pattern = patterns::BUCKET))]
     pub bucket: String,
-    /// A template for the first part of the keys, such as `raw/{$arrival:%Y/%m/%d}/`. Fields of the record
+    /// A template for the first part of the objects' keys, such as `raw/{$arrival:%Y/%m/%d}/`. Fields of the record
     /// (`{Country}`) sort records into objects. The rest of a key is made from the shard and the range.
     #[schemars(length(min = 1, max = 512))]
     pub key: String,
-    /// The format of the objects. Default `jsonl`: a JSON document a line.
+    /// The format of the objects. Default `jsonl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<ObjectFormat>,
     /// How objects are compressed. Default `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
-    /// When an object is closed.
+    /// When an object is closed: at the size or at the age, whichever comes first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate: Option<Rotate>,
 }
@@ -107,11 +109,11 @@ pub enum Compression {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotate {
-    /// Bytes before compression. Default `64Mi`.
+    /// The size at which an object is closed, before compression. Default `64Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
     pub bytes: Option<String>,
-    /// Age of the first record in the object since it was read. Default `5m`.
+    /// The age at which an object is closed, counted from when its first record was read. Default `5m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = crate::units::DURATION_PATTERN))]
     pub age: Option<String>,
@@ -121,10 +123,10 @@ pub struct Rotate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetters {
-    /// The bucket.
+    /// The bucket that dead letters go into. It must be there: Penstock makes no buckets in AWS.
     #[schemars(length(min = 3, max = 63), regex(pattern = patterns::BUCKET))]
     pub bucket: String,
-    /// The first part of the keys. Default `dead-letters/`.
+    /// The first part of the keys of dead letters. Default `dead-letters/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), regex(pattern = patterns::KEY_PREFIX))]
     pub prefix: Option<String>,
@@ -146,26 +148,27 @@ pub struct Table {
     /// The table's name in AWS.
     #[schemars(length(min = 3, max = 255), regex(pattern = patterns::AWS_NAME))]
     pub name: String,
-    /// A VRL expression: only records for which it is true go into this table.
+    /// A VRL expression, such as `exists(.CustomerID)`: only records for which it is true go into this table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub when: Option<String>,
     /// The partition key, such as `{ field: InvoiceNo, type: S }`.
     pub partition: KeyField,
-    /// The sort key.
+    /// The sort key, such as `{ template: "{StockCode}#{$id}", type: S }`; without it the table has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sort: Option<KeyField>,
-    /// `put` stores each record as an item; `aggregate` keeps one item a key, with sums and latest values.
+    /// How records become items of the table.
     pub write: Write,
-    /// For `aggregate`: attributes that take the latest value of a field (attribute: field).
+    /// For `aggregate`: attributes that take the latest value of a field, such as `{ Date: InvoiceDate }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "field_names")]
     pub set: Option<BTreeMap<String, String>>,
-    /// For `aggregate`: attributes that sum a field, or a whole number a record (attribute: field or number).
+    /// For `aggregate`: attributes that sum a field, or a whole number for each record, such as
+    /// `{ Amount: Amount, Lines: 1 }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "sums")]
     pub add: Option<BTreeMap<String, Number>>,
-    /// Items are deleted by DynamoDB some time after the moment that this field holds. Without it, none are.
+    /// DynamoDB deletes items some time after a moment that stands in them. Without it they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
     /// How throughput is paid for. Absent: left as it is; a new table is on demand.
@@ -190,7 +193,7 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KeyField {
-    /// The field whose value is the key; also the attribute's name.
+    /// The field whose value is the key; it is also the attribute's name unless `attribute` says another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub field: Option<String>,
@@ -202,7 +205,7 @@ pub struct KeyField {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub attribute: Option<String>,
-    /// `S` string, `N` number, `B` binary (base64 text in the record).
+    /// The type of the key in DynamoDB.
     #[serde(rename = "type")]
     pub key_type: KeyType,
 }
@@ -210,11 +213,11 @@ pub struct KeyField {
 /// The type of a key attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum KeyType {
-    /// String.
+    /// A text.
     S,
-    /// Number.
+    /// A number.
     N,
-    /// Binary.
+    /// Bytes, which stand in the record as base64.
     B,
 }
 
@@ -222,9 +225,9 @@ pub enum KeyType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Write {
-    /// Each record is an item.
+    /// Each record is an item with all its fields.
     Put,
-    /// One item a key, with sums and latest values.
+    /// One item for each key, with sums (`add`) and latest values (`set`).
     Aggregate,
 }
 

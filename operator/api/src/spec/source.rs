@@ -9,13 +9,13 @@ use super::{StageTemplate, patterns};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
-    /// The name of the stage, unique in the Pipeline.
+    /// The name of the source and of its stage, unique in the Pipeline.
     #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub name: String,
-    /// The buffer that takes the records.
+    /// The name of the buffer that takes the records.
     #[schemars(length(min = 1, max = 40), regex(pattern = patterns::NAME_PATTERN))]
     pub to: String,
-    /// An HTTP endpoint that takes records.
+    /// An HTTP endpoint: clients `POST` a JSON object, an array, NDJSON or CSV, plain or compressed with gzip or zstd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<Http>,
     /// A template that gives each record its partition key, such as `{InvoiceNo}`. Records of one key keep
@@ -27,18 +27,17 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = patterns::FIELD))]
     pub id_field: Option<String>,
-    /// How records are put together into stream records. `KPL` (the default) packs many records into one in
-    /// the Kinesis Producer Library's format, which costs less; `None` puts each record by itself.
+    /// How records are put together into stream records. Default `KPL`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregation: Option<Aggregation>,
     /// How many pods the stage has. Default 1. An autoscaler that scales the stage's Deployment is left alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub replicas: Option<i32>,
-    /// `true` stops this stage alone, at once.
+    /// `true` stops this source alone, at once: its endpoint does not answer. Without the field it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
-    /// What the stage's pods are told beside.
+    /// Settings of the stage's pods: resources, placement, labels, image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<StageTemplate>,
 }
@@ -46,11 +45,11 @@ pub struct Source {
 /// How records are put together into stream records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Aggregation {
-    /// In the Kinesis Producer Library's format.
+    /// Many records in one stream record, in the Kinesis Producer Library's format, which costs less.
     #[default]
     #[serde(rename = "KPL")]
     Kpl,
-    /// Each record by itself.
+    /// Each record is a stream record, for readers that do not know that format.
     None,
 }
 
@@ -58,17 +57,18 @@ pub enum Aggregation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Http {
-    /// The path of the route, such as `/orders`.
+    /// The path that clients post to, such as `/orders`.
     #[schemars(length(min = 2, max = 128), regex(pattern = patterns::HTTP_PATH))]
     pub path: String,
-    /// Who may post. Everybody who reaches the endpoint, when absent.
+    /// Who may post. Without it, everybody who reaches the endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
-    /// A JSON Schema (2020-12) that each row must satisfy; it is served under the route's path + `/schema`.
+    /// A JSON Schema (2020-12) that each row must satisfy; a row that does not is refused with the reason. It is served
+    /// under the path of the endpoint with `/schema` behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("type" = "object", "x-kubernetes-preserve-unknown-fields" = true))]
     pub schema: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Hard limits; a request beyond them is refused.
+    /// Limits of the endpoint; a request beyond them is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<HttpLimits>,
 }
@@ -85,7 +85,7 @@ pub struct Auth {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiKeys {
-    /// The Secret's name, in the Pipeline's namespace.
+    /// The name of a Secret in the Pipeline's namespace. Each of its values is a key, under the name of who uses it.
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::SECRET_NAME))]
     pub secret_name: String,
 }

@@ -18,7 +18,7 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
-    /// The stages.
+    /// The stages, each with its pods and where it answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub stages: Vec<StageStatus>,
@@ -37,15 +37,15 @@ pub struct PipelineStatus {
     pub observed_request: Option<String>,
 }
 
-/// One observation.
+/// Something that was observed of the Pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What is observed, such as `Ready`.
+    /// What the condition is about, such as `Ready`.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 316))]
     pub condition_type: String,
-    /// `True`, `False` or `Unknown`.
+    /// Whether what the condition names is so.
     pub status: ConditionStatus,
     /// The generation of the spec that was observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ pub struct Condition {
     /// When the status last became what it is.
     #[schemars(length(max = 64), extend("format" = "date-time"))]
     pub last_transition_time: String,
-    /// Why, as one stable word.
+    /// Why the status is what it is, as one stable word.
     #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"))]
     pub reason: String,
     /// Why, for people: what was observed and what to do about it.
@@ -72,17 +72,17 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// One stage.
+/// A stage of the Pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StageStatus {
     /// The stage's name: that of the source or sink.
     #[schemars(length(max = 40))]
     pub name: String,
-    /// The pods that are wanted.
+    /// How many pods the stage should have.
     #[schemars(range(min = 0))]
     pub replicas: i32,
-    /// The pods that are ready.
+    /// How many of its pods are ready.
     #[schemars(range(min = 0))]
     pub ready_replicas: i32,
     /// Where an HTTP source answers inside the cluster.

@@ -14,7 +14,7 @@ pub struct StageTemplate {
     /// What each pod asks for and may use. Default: `100m` of a processor and `192Mi`, at most `512Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<StageResources>,
-    /// Labels that a node must have.
+    /// Labels that a node must have to run the pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_map")]
     pub node_selector: Option<BTreeMap<String, String>>,
@@ -26,15 +26,15 @@ pub struct StageTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("type" = "object", "x-kubernetes-preserve-unknown-fields" = true))]
     pub affinity: Option<serde_json::Map<String, serde_json::Value>>,
-    /// More labels of the pods.
+    /// Labels of the pods, beside Penstock's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "label_map")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// More annotations of the pods.
+    /// Annotations of the pods, beside Penstock's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "annotation_map")]
     pub annotations: Option<BTreeMap<String, String>>,
-    /// The PriorityClass of the pods.
+    /// The name of the pods' PriorityClass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::SECRET_NAME))]
     pub priority_class_name: Option<String>,
@@ -42,7 +42,7 @@ pub struct StageTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = patterns::SECRET_NAME))]
     pub service_account_name: Option<String>,
-    /// Another image than the operator's default.
+    /// The image of the pods. Default: the operator's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = patterns::IMAGE))]
     pub image: Option<String>,
@@ -56,7 +56,7 @@ pub struct StageResources {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "quantities")]
     pub requests: Option<BTreeMap<String, String>>,
-    /// What the pod may use at most.
+    /// What the pod may use at most, such as `{ memory: 1Gi }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "quantities")]
     pub limits: Option<BTreeMap<String, String>>,
@@ -70,10 +70,10 @@ pub struct Toleration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 317), regex(pattern = patterns::LABEL_KEY))]
     pub key: Option<String>,
-    /// `Equal` (the default) or `Exists`.
+    /// How the toleration is compared with a taint. Default `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<TolerationOperator>,
-    /// The taint's value, for `Equal`.
+    /// The value that the taint must have, for `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = patterns::LABEL_VALUE))]
     pub value: Option<String>,

@@ -1,0 +1,45 @@
+//! What IAM calls the calls that are made. A call that is new in the code is new here: tests compare both.
+
+/// Streams are looked at, created with tags, adopted by a tag, and changed in place.
+pub const KEEP_STREAM: &[&str] = &[
+    "kinesis:DescribeStreamSummary",
+    "kinesis:ListTagsForStream",
+    "kinesis:CreateStream",
+    "kinesis:AddTagsToStream",
+    "kinesis:IncreaseStreamRetentionPeriod",
+    "kinesis:UpdateShardCount",
+    "kinesis:UpdateStreamMode",
+];
+/// Tables are looked at, created with tags, and adopted by a tag.
+pub const KEEP_TABLE: &[&str] =
+    &["dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:CreateTable", "dynamodb:TagResource"];
+/// The time to live of a table that asks for one.
+pub const KEEP_TTL: &[&str] = &["dynamodb:DescribeTimeToLive", "dynamodb:UpdateTimeToLive"];
+/// HeadBucket.
+pub const LOOK_AT_BUCKET: &[&str] = &["s3:ListBucket"];
+/// Whether a stream has been read to its tip, which `suspend: Drain` asks.
+pub const DRAIN_STREAM: &[&str] = &["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
+/// How far a stream has been read, which `suspend: Drain` asks.
+pub const DRAIN_LEASES: &[&str] = &["dynamodb:Scan"];
+/// With `deletionPolicy: Delete`.
+pub const DELETE_STREAM: &[&str] = &["kinesis:DeleteStream"];
+/// With `deletionPolicy: Delete`.
+pub const DELETE_TABLE: &[&str] = &["dynamodb:DeleteTable"];
+
+/// A source finds the shards of its stream and writes to it.
+pub const WRITE_STREAM: &[&str] = &["kinesis:ListShards", "kinesis:PutRecords"];
+/// A sink reads its stream.
+pub const READ_STREAM: &[&str] = &["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
+/// A sink keeps its leases.
+pub const LEASES: &[&str] =
+    &["dynamodb:Scan", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"];
+/// Objects are written in one piece or in parts, and looked at where it is not known whether they were.
+pub const WRITE_OBJECTS: &[&str] = &["s3:PutObject", "s3:AbortMultipartUpload", "s3:GetObject"];
+/// A HeadObject of an object that is not there.
+pub const TELL_MISSING: &[&str] = &["s3:ListBucket"];
+/// Items of `write: put`.
+pub const PUT_ITEMS: &[&str] = &["dynamodb:BatchWriteItem", "dynamodb:PutItem"];
+/// Items of `write: aggregate`.
+pub const ADD_TO_ITEMS: &[&str] = &["dynamodb:UpdateItem"];
+/// Records that cannot be handled.
+pub const WRITE_DEAD_LETTERS: &[&str] = &["s3:PutObject"];
