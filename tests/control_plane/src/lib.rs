@@ -17,7 +17,9 @@ mod wire;
 mod world;
 
 pub use account::{Account, Inventory};
-pub use plane::{Plane, shared};
+pub use binaries::key;
+pub use deployments::roll_out;
+pub use plane::{Plane, free_ports, shared};
 pub use snapshot::{children, masked};
 pub use wait::{eventually, steady};
 pub use wire::{Answer, Call, Fault, Outcome, Script, Target, Wire};
