@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -12,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
-use penstock_conformance::{cache, may_skip};
+use penstock_conformance::cache;
 use penstock_control_plane::{Plane, eventually, free_ports};
 use penstock_manifests::{documents, read};
 use serde_json::{Value, json};
@@ -63,16 +63,8 @@ impl Argo {
     ///
     /// # Errors
     /// When it is there and does not start, and in CI also when it is not there.
-    #[allow(clippy::print_stderr, reason = "what was skipped")]
     pub async fn start(plane: &Plane, tracking: Tracking) -> anyhow::Result<Option<Self>> {
-        let programs = match Programs::find() {
-            Ok(programs) => programs,
-            Err(why) => {
-                may_skip("Argo CD", &why)?;
-                eprintln!("SKIPPED: nothing is tested with Argo CD itself: {why:#}");
-                return Ok(None);
-            }
-        };
+        let Some(programs) = Programs::find()? else { return Ok(None) };
         let client = plane.client()?;
         install(&client, &programs).await?;
         set_up(&client, tracking).await?;
@@ -178,7 +170,7 @@ async fn set_up(client: &Client, tracking: Tracking) -> anyhow::Result<()> {
 }
 
 /// What people are told to patch Argo CD's settings with.
-fn settings_file(tracking: Tracking) -> String {
+pub(crate) fn settings_file(tracking: Tracking) -> String {
     format!("examples/argocd/argocd-cm-{}.yaml", tracking.as_str())
 }
 
@@ -220,32 +212,6 @@ fn pem(certificate: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64_STANDARD.encode(certificate))
 }
 
-pub(crate) fn resource(kind: &str) -> ApiResource {
+fn resource(kind: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", kind))
-}
-
-/// What Argo CD's command says of an object: `argocd admin settings resource-overrides health`. `None` where this machine has
-/// no Argo CD, which is said.
-///
-/// # Errors
-/// When it cannot say it, and in CI also when it is not there.
-#[allow(clippy::print_stderr, reason = "what was skipped")]
-pub fn command_line_health(tracking: Tracking, object: &Path) -> anyhow::Result<Option<String>> {
-    let programs = match Programs::find() {
-        Ok(programs) => programs,
-        Err(why) => {
-            may_skip("Argo CD", &why)?;
-            eprintln!("SKIPPED: Argo CD's command is not asked for health: {why:#}");
-            return Ok(None);
-        }
-    };
-    let root = penstock_manifests::root();
-    let mut command = Command::new(programs.path("argocd"));
-    command.args(["admin", "settings", "resource-overrides", "health"]).arg(root.join(object));
-    command.arg("--argocd-cm-path").arg(root.join(settings_file(tracking)));
-    let output = command.output()?;
-    if !output.status.success() {
-        return Err(anyhow!("{}", String::from_utf8_lossy(&output.stderr)));
-    }
-    Ok(Some(String::from_utf8(output.stdout)?))
 }

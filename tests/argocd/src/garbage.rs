@@ -104,7 +104,8 @@ impl Found {
 async fn collect(client: &Client) -> kube::Result<()> {
     let found = list(client).await?;
     let there: BTreeSet<_> = found.iter().filter_map(|it| it.object.uid()).collect();
-    let going: BTreeSet<_> = found.iter().filter(|it| it.is_going_in_foreground()).filter_map(|it| it.object.uid()).collect();
+    let going: BTreeSet<_> =
+        found.iter().filter(|it| it.is_going_in_foreground()).filter_map(|it| it.object.uid()).collect();
     let owners: BTreeSet<_> = found.iter().filter_map(Found::owner).collect();
     for it in &found {
         let lost = it.owner().is_some_and(|owner| !there.contains(owner) || going.contains(owner));

@@ -7,6 +7,7 @@
 
 mod application;
 mod argo;
+mod commands;
 mod garbage;
 mod process;
 mod programs;
@@ -14,7 +15,8 @@ mod repository;
 mod tree;
 
 pub use application::{Application, View, Watch, application, example};
-pub use argo::{Argo, Tracking, command_line_health};
+pub use argo::{Argo, Tracking};
+pub use commands::{argo_cd_says, flux_says};
 pub use garbage::GarbageCollector;
 pub use repository::Repository;
 pub use tree::{Health, Node, Parent};

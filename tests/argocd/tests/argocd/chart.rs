@@ -24,7 +24,8 @@ const HELD: &str = "example.com/held";
 const QUIET: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn argo_cd_installs_the_chart_and_then_pipelines_and_removes_them_the_other_way_round_when_it_tracks_by_annotation() {
+async fn argo_cd_installs_the_chart_and_then_pipelines_and_removes_them_the_other_way_round_when_it_tracks_by_annotation()
+ {
     installs_and_removes(Tracking::Annotation, "penstock").await.unwrap();
 }
 
@@ -93,7 +94,8 @@ async fn installs_and_removes(tracking: Tracking, name: &str) -> anyhow::Result<
     application.gone().await?;
     ensure!(world.pipelines().list(&ListParams::default()).await?.items.is_empty(), "the Pipeline is still there");
     ensure!(deployments.get_opt(OPERATOR).await?.is_none(), "the operator is still there");
-    let streams: Vec<_> = world.account.inventory().await?.into_keys().filter(|name| name.contains("stream/")).collect();
+    let streams: Vec<_> =
+        world.account.inventory().await?.into_keys().filter(|name| name.contains("stream/")).collect();
     ensure!(streams.is_empty(), "{streams:?} should have gone with the Pipeline");
     let definitions: Api<CustomResourceDefinition> = Api::all(argo.client.clone());
     ensure!(definitions.get_opt(DEFINITION).await?.is_some(), "the chart keeps the definition");

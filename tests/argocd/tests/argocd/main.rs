@@ -4,6 +4,7 @@
 mod chart;
 mod health;
 mod pipelines;
+mod states;
 
 use std::time::Duration;
 

@@ -37,10 +37,8 @@ async fn both_ways_of_applying(tracking: Tracking) {
     let Some(plane) = Plane::start().unwrap() else { return };
     let Some(argo) = Argo::start(&plane, tracking).await.unwrap() else { return };
     let _garbage = GarbageCollector::start(argo.client.clone());
-    let (client_side, server_side) = tokio::join!(
-        Story::new(&plane, &argo, tracking, false),
-        Story::new(&plane, &argo, tracking, true),
-    );
+    let (client_side, server_side) =
+        tokio::join!(Story::new(&plane, &argo, tracking, false), Story::new(&plane, &argo, tracking, true),);
     let (client_side, server_side) = (client_side.unwrap(), server_side.unwrap());
     let (client_side, server_side) = tokio::join!(client_side.tell(), server_side.tell());
     client_side.context("with client-side apply").unwrap();
