@@ -26,6 +26,7 @@ cargo xtask COMMAND
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, a thousand Pipelines
+  argocd [-- ARGS]     Argo CD itself, built once, over a git repository with Pipelines: in sync for five minutes
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -46,7 +47,8 @@ fn main() -> anyhow::Result<ExitCode> {
         "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
         "kill" => bench::kill(rest),
-        "plane" => test::plane(rest),
+        "plane" => test::in_full("plane", rest),
+        "argocd" => test::in_full("argocd", rest),
         "help" | "--help" | "-h" => {
             print_usage();
             Ok(ExitCode::SUCCESS)

@@ -12,11 +12,11 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What `cargo test` does in a short form, in full. ARGS go to the test program, such as the name of a test.
-pub(crate) fn plane(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    // One of the tests runs the program itself.
+/// A test program that `cargo test` runs in a short form, in full. ARGS go to the program, such as the name of a test.
+pub(crate) fn in_full(program: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    // One of the tests on the control plane runs the operator's program itself.
     process::run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "penstock-operator"]))?;
-    let mut tests = cargo(["test", "--release", "--locked", "--workspace", "--test", "plane", "--"]);
+    let mut tests = cargo(["test", "--release", "--locked", "--workspace", "--test", program, "--"]);
     process::run(tests.args(arguments).env("PENSTOCK_FULL", "1"))?;
     Ok(ExitCode::SUCCESS)
 }

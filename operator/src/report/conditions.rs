@@ -84,6 +84,17 @@ enum Weight {
     Stuck,
 }
 
+/// What is to be expected. Never two at once: whoever waits by kstatus takes what is on its way for nobody's matter, also
+/// when it is stalled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// Nothing will change by itself, nor has it to.
+    Settled,
+    Reconciling,
+    /// Nothing will change for the better until somebody acts.
+    Stalled,
+}
+
 #[derive(Debug, Clone)]
 struct Concern {
     said: Said,
@@ -102,18 +113,13 @@ pub fn conditions(findings: &Findings, before: &impl Before) -> Vec<Said> {
     match findings {
         Findings::New => {
             let waits = "the operator has seen the Pipeline and is looking at what there is".to_owned();
-            summary(ConditionStatus::Unknown, "Pending", &waits, true, false)
+            summary(ConditionStatus::Unknown, "Pending", &waits, Outlook::Reconciling)
         }
-        Findings::Invalid(message) => summary(ConditionStatus::False, "Invalid", message, false, true),
+        Findings::Invalid(message) => summary(ConditionStatus::False, "Invalid", message, Outlook::Stalled),
         Findings::Unobserved(failure) => {
             let concern = of_failure(failure);
-            let mut all = summary(
-                ConditionStatus::Unknown,
-                &concern.said.reason,
-                &failure.message,
-                true,
-                concern.weight == Weight::Stuck,
-            );
+            let outlook = if concern.weight == Weight::Stuck { Outlook::Stalled } else { Outlook::Reconciling };
+            let mut all = summary(ConditionStatus::Unknown, &concern.said.reason, &failure.message, outlook);
             if failure.verdict == Verdict::Forbidden {
                 all.push(concern.said);
             }
@@ -124,7 +130,8 @@ pub fn conditions(findings: &Findings, before: &impl Before) -> Vec<Said> {
             if !left.is_empty() {
                 let _ = write!(message, "; still there: {}", left.join("; "));
             }
-            summary(ConditionStatus::False, stuck.unwrap_or("Deleting"), &message, true, stuck.is_some())
+            let outlook = if stuck.is_some() { Outlook::Stalled } else { Outlook::Reconciling };
+            summary(ConditionStatus::False, stuck.unwrap_or("Deleting"), &message, outlook)
         }
         Findings::Known(known) => of_known(known, before),
     }
@@ -142,21 +149,22 @@ fn of_known(known: &Known, before: &impl Before) -> Vec<Said> {
     let decisive =
         stuck.or_else(|| worst(Weight::Troubled)).or_else(|| worst(Weight::Moves)).or_else(|| worst(Weight::Rests));
     let mut all = match decisive {
-        None => summary(ConditionStatus::True, "Ready", &concerns[3].said.message, false, false),
-        Some(concern) => summary(
-            ConditionStatus::False,
-            &concern.said.reason,
-            &concern.said.message,
-            concerns.iter().any(|concern| matches!(concern.weight, Weight::Moves | Weight::Troubled)),
-            stuck.is_some(),
-        ),
+        None => summary(ConditionStatus::True, "Ready", &concerns[3].said.message, Outlook::Settled),
+        Some(Concern { said, weight }) => {
+            let outlook = match weight {
+                Weight::Stuck => Outlook::Stalled,
+                Weight::Troubled | Weight::Moves => Outlook::Reconciling,
+                Weight::Rests | Weight::Fine => Outlook::Settled,
+            };
+            summary(ConditionStatus::False, &said.reason, &said.message, outlook)
+        }
     };
     all.extend(concerns.into_iter().map(|concern| concern.said));
     all
 }
 
 /// The three that everybody reads.
-fn summary(ready: ConditionStatus, reason: &str, message: &str, reconciling: bool, stalled: bool) -> Vec<Said> {
+fn summary(ready: ConditionStatus, reason: &str, message: &str, outlook: Outlook) -> Vec<Said> {
     let flag = |condition, is_so: bool, otherwise: (&str, &str)| Said {
         condition,
         status: if is_so { ConditionStatus::True } else { ConditionStatus::False },
@@ -165,8 +173,8 @@ fn summary(ready: ConditionStatus, reason: &str, message: &str, reconciling: boo
     };
     vec![
         Said { condition: READY, status: ready, reason: reason.to_owned(), message: message.to_owned() },
-        flag(RECONCILING, reconciling, ("Settled", "nothing is on its way")),
-        flag(STALLED, stalled, ("NothingToDo", "nobody has to act")),
+        flag(RECONCILING, outlook == Outlook::Reconciling, ("Settled", "nothing is on its way")),
+        flag(STALLED, outlook == Outlook::Stalled, ("NothingToDo", "nobody has to act")),
     ]
 }
 

@@ -122,8 +122,8 @@ fn what_somebody_has_to_mend_is_stalled_and_says_how() {
         (working().with_failure(Verdict::Taken), "NameTaken"),
         (Known { missing_secrets: vec![("orders".to_owned(), "keys".to_owned())], ..working() }, "SecretNotFound"),
     ] {
-        let (ready, said, _, stalled) = summary_of(known);
-        assert_eq!((ready, said.as_str(), stalled), (NOT, reason, true));
+        let (ready, said, reconciling, stalled) = summary_of(known);
+        assert_eq!((ready, said.as_str(), reconciling, stalled), (NOT, reason, false, true));
     }
 }
 
@@ -133,7 +133,11 @@ fn the_worst_decides() {
         .with_stage(StageState::RollingOut)
         .with_resource(Kind::Table, ResourceState::Failing(String::new()))
         .with_resource(Kind::Stream, ResourceState::Failed { reason: "resource_mismatch", message: String::new() });
-    assert_eq!(summary_of(known), (NOT, "Mismatch".to_owned(), true, true));
+    assert_eq!(
+        summary_of(known),
+        (NOT, "Mismatch".to_owned(), false, true),
+        "who waits by kstatus would wait for ever"
+    );
 }
 
 #[test]

@@ -56,7 +56,11 @@ fn build(sources: &Path, to: &Path) -> anyhow::Result<()> {
     fs::rename(&unfinished, to).context("the control plane cannot be put in its place")
 }
 
-fn key(sources: &Path) -> anyhow::Result<String> {
+/// Names what is built from a Go module of ours.
+///
+/// # Errors
+/// When one of its files cannot be read.
+pub fn key(sources: &Path) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     for name in SOURCES {
         let path = sources.join(name);

@@ -11,7 +11,7 @@ use serde_json::json;
 pub const BROKEN_IMAGE: &str = "penstock:broken";
 
 /// Fills in the status of a namespace's Deployments until it is dropped.
-pub(crate) async fn roll_out(client: Client, namespace: String) {
+pub async fn roll_out(client: Client, namespace: String) {
     let api: Api<Deployment> = Api::namespaced(client, &namespace);
     let events = watcher::watcher(api.clone(), watcher::Config::default()).default_backoff().applied_objects();
     let mut events = events.into_stream().boxed();

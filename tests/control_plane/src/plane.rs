@@ -34,7 +34,8 @@ pub struct Plane {
     // In this order: the API server goes before what it stores in.
     apiserver: Process,
     etcd: Process,
-    config: Config,
+    /// How it is reached, with all rights.
+    pub config: Config,
     /// What the API server was asked for.
     pub audit: Audit,
     _folder: TempDir,
@@ -307,7 +308,11 @@ fn certificates(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
         .collect()
 }
 
-pub(crate) fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+/// Ports of loopback that nobody uses now.
+///
+/// # Errors
+/// When there are none.
+pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     // All at once, so that they differ.
     let listeners = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
     let mut ports = [0; N];

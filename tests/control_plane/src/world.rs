@@ -44,7 +44,8 @@ pub struct World {
     pub namespace: String,
     /// The account.
     pub account: Account,
-    roll_out: JoinHandle<()>,
+    /// Plays the controllers of Deployments and pods; aborted, pods that are new never become ready.
+    pub roll_out: JoinHandle<()>,
     audit: Audit,
     began: u64,
     may_be_refused: bool,
