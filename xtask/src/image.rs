@@ -19,9 +19,13 @@ use crate::process::{cargo, run};
 /// The packages whose binaries go into the image; binaries are called as their packages.
 const PACKAGES: [&str; 2] = ["penstock", "penstock-operator"];
 
+const USAGE: &str = "cargo xtask image -- [--name NAME:TAG] [--output FILE] [--binaries FOLDER]";
+
 struct Options {
     name: String,
     output: PathBuf,
+    /// Where the binaries are; without it they are built.
+    binaries: Option<PathBuf>,
 }
 
 impl Options {
@@ -29,6 +33,7 @@ impl Options {
         let mut options = Self {
             name: format!("penstock:{}", env!("CARGO_PKG_VERSION")),
             output: paths::target().join("penstock-image.tar"),
+            binaries: None,
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -36,7 +41,8 @@ impl Options {
             match argument.as_str() {
                 "--name" => options.name = value.clone(),
                 "--output" => options.output = std::env::current_dir()?.join(value),
-                other => bail!("unknown option {other:?}: cargo xtask image -- [--name NAME:TAG] [--output FILE]"),
+                "--binaries" => options.binaries = Some(std::env::current_dir()?.join(value)),
+                other => bail!("unknown option {other:?}: {USAGE}"),
             }
         }
         let tagged = options.name.rsplit_once(':').is_some_and(|(name, tag)| !name.is_empty() && !tag.contains('/'));
@@ -49,12 +55,8 @@ impl Options {
 
 pub(crate) fn image(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let options = Options::parse(arguments)?;
-    let mut build = cargo(["build", "--release", "--locked"]);
-    for package in PACKAGES {
-        build.args(["--package", package]);
-    }
-    run(&mut build)?;
-    let binaries: Vec<_> = PACKAGES.iter().map(|name| paths::target().join("release").join(name)).collect();
+    let folder = options.binaries.clone().map_or_else(build, Ok)?;
+    let binaries: Vec<_> = PACKAGES.iter().map(|name| folder.join(name)).collect();
     let layer = files::of_image(&binaries)?;
     let archive = archive::of_layer(&layer, &options.name)?;
     fs::write(&options.output, &archive).with_context(|| format!("{} cannot be written", options.output.display()))?;
@@ -66,6 +68,16 @@ pub(crate) fn image(arguments: &[String]) -> anyhow::Result<ExitCode> {
         layer.iter().map(|file| file.content.len()).sum::<usize>() >> 20
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the binaries and says where they are.
+fn build() -> anyhow::Result<PathBuf> {
+    let mut build = cargo(["build", "--release", "--locked"]);
+    for package in PACKAGES {
+        build.args(["--package", package]);
+    }
+    run(&mut build)?;
+    Ok(paths::target().join("release"))
 }
 
 #[cfg(test)]
@@ -80,6 +92,7 @@ mod tests {
     fn an_image_is_named_with_its_tag() {
         assert!(parse(&[]).is_ok_and(|options| options.name.starts_with("penstock:")));
         assert!(parse(&["--name", "registry:5000/shop/penstock:1"]).is_ok());
+        assert!(parse(&["--binaries", "/out"]).is_ok_and(|options| options.binaries == Some("/out".into())));
         for bad in [&["--name", "registry:5000/penstock"][..], &["--name", "penstock"], &["--name"], &["--size", "1"]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }

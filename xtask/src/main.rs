@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own commands. Light on purpose: it is built before anything else.
 
 mod bench;
+mod cluster;
 mod demo;
 mod generated;
 mod image;
@@ -26,6 +27,8 @@ cargo xtask COMMAND
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, a thousand Pipelines
+  cluster up | down | kubectl … | helm … | run …   a real cluster on this machine, with the image of this working copy
+  cluster test         what happens on a cluster, in full; see tests/cluster
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),
         "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
+        "cluster" => cluster::cluster(rest),
         "kill" => bench::kill(rest),
         "plane" => test::plane(rest),
         "help" | "--help" | "-h" => {

@@ -8,7 +8,6 @@
 //! It knows the operator and the engines; it is a dependency of tests only.
 
 mod account;
-mod binaries;
 mod deployments;
 mod plane;
 mod snapshot;
