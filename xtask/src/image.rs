@@ -23,13 +23,15 @@ use crate::process::{cargo, run};
 /// The packages whose binaries go into the image; binaries are called as their packages.
 const PACKAGES: [&str; 2] = ["penstock", "penstock-operator"];
 
-const USAGE: &str = "cargo xtask image -- [--name NAME:TAG] [--output FILE] [--root FOLDER]";
+const USAGE: &str = "cargo xtask image -- [--name NAME:TAG] [--output FILE] [--root FOLDER] [--binaries FOLDER]";
 
 struct Options {
     name: String,
     output: PathBuf,
     /// Where the files are laid out, in place of an archive.
     root: Option<PathBuf>,
+    /// Where the binaries are; without it they are built.
+    binaries: Option<PathBuf>,
 }
 
 impl Options {
@@ -38,6 +40,7 @@ impl Options {
             name: format!("penstock:{}", env!("CARGO_PKG_VERSION")),
             output: paths::target().join("penstock-image.tar"),
             root: None,
+            binaries: None,
         };
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
@@ -46,6 +49,7 @@ impl Options {
                 "--name" => options.name = value.clone(),
                 "--output" => options.output = std::env::current_dir()?.join(value),
                 "--root" => options.root = Some(std::env::current_dir()?.join(value)),
+                "--binaries" => options.binaries = Some(std::env::current_dir()?.join(value)),
                 other => bail!("unknown option {other:?}: {USAGE}"),
             }
         }
@@ -59,12 +63,8 @@ impl Options {
 
 pub(crate) fn image(arguments: &[String]) -> anyhow::Result<ExitCode> {
     let options = Options::parse(arguments)?;
-    let mut build = cargo(["build", "--release", "--locked"]);
-    for package in PACKAGES {
-        build.args(["--package", package]);
-    }
-    run(&mut build)?;
-    let binaries: Vec<_> = PACKAGES.iter().map(|name| paths::target().join("release").join(name)).collect();
+    let folder = options.binaries.clone().map_or_else(build, Ok)?;
+    let binaries: Vec<_> = PACKAGES.iter().map(|name| folder.join(name)).collect();
     let layer = files::of_image(&binaries)?;
     let unpacked = layer.iter().map(|file| file.content.len()).sum::<usize>() >> 20;
     if let Some(root) = &options.root {
@@ -95,6 +95,16 @@ fn lay_out(files: &[files::File], root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds the binaries and says where they are.
+fn build() -> anyhow::Result<PathBuf> {
+    let mut build = cargo(["build", "--release", "--locked"]);
+    for package in PACKAGES {
+        build.args(["--package", package]);
+    }
+    run(&mut build)?;
+    Ok(paths::target().join("release"))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -109,6 +119,7 @@ mod tests {
         assert!(parse(&[]).is_ok_and(|options| options.name.starts_with("penstock:")));
         assert!(parse(&["--name", "registry:5000/shop/penstock:1"]).is_ok());
         assert!(parse(&["--root", "out"]).is_ok_and(|options| options.root.is_some()));
+        assert!(parse(&["--binaries", "/out"]).is_ok_and(|options| options.binaries == Some("/out".into())));
         for bad in [&["--name", "registry:5000/penstock"][..], &["--name", "penstock"], &["--name"], &["--size", "1"]] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the project's own commands. Light on purpose: it is built before anything else.
 
 mod bench;
+mod cluster;
 mod demo;
 mod generated;
 mod image;
@@ -27,6 +28,8 @@ cargo xtask COMMAND
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, a thousand Pipelines
   argocd [-- ARGS]     Argo CD itself, built once, over a git repository with Pipelines: in sync for five minutes
+  cluster up | down | kubectl … | helm … | run …   a real cluster on this machine, with the image of this working copy
+  cluster test         what happens on a cluster, in full; see tests/cluster
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),
         "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
+        "cluster" => cluster::cluster(rest),
         "kill" => bench::kill(rest),
         "plane" => test::in_full("plane", rest),
         "argocd" => test::in_full("argocd", rest),

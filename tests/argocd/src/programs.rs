@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use penstock_conformance::cache;
-use penstock_control_plane::key;
+use penstock_kubernetes::key;
 
 /// One file by each of these names.
 const NAMES: [&str; 5] = ["argocd", "argocd-redis", "argocd-repo-server", "argocd-application-controller", "kstatus"];

@@ -10,7 +10,6 @@
 
 mod account;
 mod audit;
-mod binaries;
 mod deployments;
 mod operator_process;
 mod plane;
@@ -22,7 +21,6 @@ mod world;
 
 pub use account::{Account, Inventory};
 pub use audit::{Audit, Request};
-pub use binaries::key;
 pub use deployments::{BROKEN_IMAGE, roll_out};
 pub use operator_process::{Installation, OperatorProcess};
 pub use plane::{Plane, free_ports, shared};

@@ -16,10 +16,10 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::config::AuthInfo;
 use kube::{Api, Client, Config};
 use penstock_conformance::may_skip;
+use penstock_kubernetes::{Kubernetes, kubernetes};
 use tempfile::TempDir;
 
 use crate::audit::{self, Audit};
-use crate::binaries::{Binaries, binaries};
 use crate::wait::eventually;
 
 /// How long a start may take, on a busy machine.
@@ -58,7 +58,7 @@ impl Plane {
     /// When it is there and does not start, and in CI also when it is not there.
     #[allow(clippy::print_stderr, reason = "what was skipped")]
     pub fn start() -> anyhow::Result<Option<Self>> {
-        let binaries = match binaries() {
+        let binaries = match kubernetes() {
             Ok(binaries) => binaries,
             Err(why) => {
                 may_skip("the control plane", &why)?;
@@ -78,7 +78,7 @@ impl Plane {
         Err(failure)
     }
 
-    fn start_once(binaries: &Binaries) -> anyhow::Result<Self> {
+    fn start_once(binaries: &Kubernetes) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("penstock-control-plane-").tempdir()?;
         let [clients, peers, secure] = free_ports()?;
         let etcd = start_etcd(&binaries.etcd, folder.path(), clients, peers)?;
