@@ -108,7 +108,8 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
         self.push(Header::Array(None));
-        while elements.next_element_seed(Value { out: &mut *self.out, kind: Kind::Plain, name: self.name })?.is_some() {}
+        while elements.next_element_seed(Value { out: &mut *self.out, kind: Kind::Plain, name: self.name })?.is_some() {
+        }
         self.push(Header::Break);
         Ok(())
     }

@@ -39,7 +39,10 @@ fn a_request_of_the_java_sdk_reads_as_its_json() {
 
 #[test]
 fn lists_and_strings_may_have_a_length_or_end_with_a_break() {
-    assert_eq!(read(b"\xa2\x61a\x82\x01\x20\x64Data\x5f\x42\x01\x02\x41\x03\xff"), json!({ "a": [1, -1], "Data": "AQID" }));
+    assert_eq!(
+        read(b"\xa2\x61a\x82\x01\x20\x64Data\x5f\x42\x01\x02\x41\x03\xff"),
+        json!({ "a": [1, -1], "Data": "AQID" })
+    );
     assert_eq!(read(b"\xa1\x61a\x7f\x61x\x62yz\xff"), json!({ "a": "xyz" }));
     assert_eq!(read(b"\xa0"), json!({}));
 }
@@ -98,7 +101,8 @@ fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 64, 6, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::hash_map("[a-z]{1,12}", inner, 0..6).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::hash_map("[a-z]{1,12}", inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }
