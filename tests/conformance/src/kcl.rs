@@ -143,6 +143,8 @@ impl Kcl {
         let mut command = Command::new("java");
         // It starts in half the time without the second compiler, which a minute's run has no use for.
         command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"]);
+        // The leader says several times a second that it is the leader.
+        command.arg("-Dorg.slf4j.simpleLogger.log.software.amazon.kinesis.leader=warn");
         command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp"]).arg(&self.classpath);
         command.arg("dev.penstock.kcl.Application").args(options.arguments()).arg("--output").arg(&output);
         command.envs([("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")]);
