@@ -1,6 +1,7 @@
-//! The KCL application in `kcl/`: building it once, and running it.
+//! The Java project in `kcl/`: building it once, and running what is in it: an application of the Kinesis Client Library,
+//! and a producer of the Kinesis Producer Library.
 //!
-//! It is a Maven project. Maven keeps the packages in its own folder; what it makes of ours is kept under the user's
+//! It is built by Maven. Maven keeps the packages in its own folder; what it makes of ours is kept under the user's
 //! cache folder, for as long as neither the sources nor the pinned packages change.
 
 use std::ffi::OsString;
@@ -18,11 +19,12 @@ use crate::{cache, run, scripts};
 
 /// The oldest Java that it runs on.
 const JAVA: u32 = 17;
+const REGION: &str = "eu-west-1";
 const CURE: &str = "apt-get install openjdk-17-jdk-headless maven, or the like";
 /// How long the application may take to stop; the KCL gives its shards' consumers half of it.
 const STOP: Duration = Duration::from_secs(120);
 
-/// The built application.
+/// The built project.
 #[derive(Debug, Clone)]
 pub struct Kcl {
     classpath: OsString,
@@ -103,7 +105,7 @@ pub struct KclRecord {
 }
 
 impl Kcl {
-    /// Builds the application unless it is there.
+    /// Builds the project unless it is there.
     ///
     /// # Errors
     /// When there is no Java or no Maven, or when Maven cannot build it.
@@ -140,18 +142,40 @@ impl Kcl {
     pub fn start(&self, options: &KclOptions, folder: &Path) -> anyhow::Result<RunningKcl> {
         let name = format!("{}-{}", options.application, options.worker);
         let (output, log) = (folder.join(format!("{name}.jsonl")), folder.join(format!("{name}.log")));
+        let mut command = self.java("Application");
+        command.args(options.arguments()).arg("--output").arg(&output);
+        let errors = fs::File::create(&log)?;
+        command.stdin(Stdio::piped()).stdout(errors.try_clone()?).stderr(errors);
+        let child = command.spawn().context("java cannot be started")?;
+        Ok(RunningKcl { child, output, log })
+    }
+
+    /// Puts records into all shards of a stream by the Kinesis Producer Library, and gives back what it says of each:
+    /// a JSON object a line.
+    ///
+    /// # Errors
+    /// When it does not put them all.
+    pub fn produce(&self, stream: &str, endpoint: &str, label: &str, folder: &Path) -> anyhow::Result<String> {
+        let mut command = self.java("Producer");
+        command.args(["--stream", stream, "--endpoint", endpoint, "--region", REGION, "--label", label]);
+        let output = command.arg("--folder").arg(folder).output().context("java cannot be started")?;
+        if !output.status.success() {
+            bail!("the KPL ended with {}:\n{}", output.status, tail(&String::from_utf8_lossy(&output.stderr)));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn java(&self, class: &str) -> Command {
         let mut command = Command::new("java");
         // It starts in half the time without the second compiler, which a minute's run has no use for.
         command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"]);
         // The leader says several times a second that it is the leader.
         command.arg("-Dorg.slf4j.simpleLogger.log.software.amazon.kinesis.leader=warn");
         command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp"]).arg(&self.classpath);
-        command.arg("dev.penstock.kcl.Application").args(options.arguments()).arg("--output").arg(&output);
-        command.envs([("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")]);
-        let errors = fs::File::create(&log)?;
-        command.stdin(Stdio::piped()).stdout(errors.try_clone()?).stderr(errors);
-        let child = command.spawn().context("java cannot be started")?;
-        Ok(RunningKcl { child, output, log })
+        command.arg(format!("dev.penstock.kcl.{class}"));
+        let anybody = [("AWS_ACCESS_KEY_ID", "local"), ("AWS_SECRET_ACCESS_KEY", "local")];
+        command.envs(anybody).env("AWS_EC2_METADATA_DISABLED", "true");
+        command
     }
 }
 
@@ -166,7 +190,7 @@ impl KclOptions {
             ("--worker", self.worker.clone()),
             ("--stream", self.stream.clone()),
             ("--endpoint", self.endpoint.clone()),
-            ("--region", "eu-west-1".to_owned()),
+            ("--region", REGION.to_owned()),
             ("--retrieval", retrieval.to_owned()),
             ("--one-table", self.one_table.to_string()),
             ("--failover-millis", "3000".to_owned()),
@@ -250,9 +274,7 @@ impl RunningKcl {
     }
 
     fn log_tail(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(80)..].join("\n")
+        tail(&fs::read_to_string(&self.log).unwrap_or_default())
     }
 }
 
@@ -262,6 +284,11 @@ impl Drop for RunningKcl {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(80)..].join("\n")
 }
 
 /// What Maven made.

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use penstock_conformance::{Kcl, KclEvent, KclOptions, Retrieval, RunningKcl, may_skip};
 use penstock_stream::HashKey;
 
-use crate::producers::{Acknowledged, Member, put_aggregate, put_by_boto3, put_in_aggregates};
-use crate::records::{Reading, assert_in_order, kcl_records, of_ours};
+use crate::producers::{Acknowledged, Member, put_aggregate, put_by_boto3, put_by_the_kpl, put_in_aggregates};
+use crate::records::{Content, Reading, assert_in_order, kcl_records, of_ours};
 use crate::sink::{Memory, Ours};
 use crate::world::{DEADLINE, World};
 
@@ -42,7 +42,8 @@ async fn the_kcl_reads_through_splits_and_merges_what_ours_reads() {
     let open = world.open_shards().await;
     world.merge(&open[1], &open[2]).await;
     put.extend(put_everything(&world, "after the merge").await);
-    wait_for_records(&mut readers, put.len());
+    let put_by_kpl = put_by_the_kpl(&world, "by the KPL").await;
+    wait_for_records(&mut readers, put.len() + put_by_kpl.len());
     let closed: BTreeSet<_> =
         world.shards().await.into_iter().filter(|shard| !shard.is_open()).map(|shard| shard.id.to_string()).collect();
     assert_eq!(closed.len(), 3);
@@ -55,11 +56,18 @@ async fn the_kcl_reads_through_splits_and_merges_what_ours_reads() {
         assert_in_order(events);
         ours.assert_same("ours", &Reading::of_kcl(events), name);
     }
-    assert_eq!(ours.len(), put.len());
+    assert_eq!(ours.len(), put.len() + put_by_kpl.len());
     for acknowledged in &put {
         let content = ours.get(&acknowledged.place).unwrap();
         assert_eq!((&content.partition_key, &content.data), (&acknowledged.partition_key, &acknowledged.data));
     }
+    for Acknowledged { place, partition_key, data } in &put_by_kpl {
+        let same = |content: &&Content| (&content.partition_key, &content.data) == (partition_key, data);
+        assert!(ours.within(&place.shard, &place.sequence).any(|content| same(&content)), "{place:?} {data:?}");
+    }
+    let in_aggregates =
+        put_by_kpl.iter().filter(|record| ours.within(&record.place.shard, &record.place.sequence).count() > 1);
+    assert!(in_aggregates.count() > 100, "the KPL aggregates");
 }
 
 /// The one thing that is read otherwise on purpose. A producer whose map of the shards is out of date aggregates

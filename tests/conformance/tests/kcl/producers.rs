@@ -1,4 +1,4 @@
-//! Records of all kinds: by boto3, one by one, and by ours, in aggregates.
+//! Records of all kinds: by boto3, one by one; by ours and by the KPL, in aggregates.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -40,6 +40,12 @@ pub(crate) async fn put_by_boto3(world: &World, label: &str) -> Vec<Acknowledged
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str::<Line>(line).unwrap().into()).collect()
+}
+
+/// Puts records by the Kinesis Producer Library. It does not say where in an aggregate a record is.
+pub(crate) async fn put_by_the_kpl(world: &World, label: &str) -> Vec<Acknowledged> {
+    let lines = world.produce_by_the_kpl(label).await;
     lines.lines().map(|line| serde_json::from_str::<Line>(line).unwrap().into()).collect()
 }
 

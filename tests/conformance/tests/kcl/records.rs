@@ -71,6 +71,12 @@ impl Reading {
         self.records.len()
     }
 
+    /// Those that lie in one record of the stream.
+    pub(crate) fn within<'a>(&'a self, shard: &'a str, sequence: &'a Sequence) -> impl Iterator<Item = &'a Content> {
+        let lies_there = move |place: &Place| place.shard == shard && place.sequence == *sequence;
+        self.records.iter().filter(move |(place, _)| lies_there(place)).map(|(_, content)| content)
+    }
+
     pub(crate) fn get(&self, place: &Place) -> Option<&Content> {
         self.records.get(place)
     }

@@ -66,6 +66,13 @@ impl World {
         self.kcl.start(options, self.folder()).unwrap()
     }
 
+    pub(crate) async fn produce_by_the_kpl(&self, label: &str) -> String {
+        let (kcl, endpoint, label) = (self.kcl.clone(), self.endpoint().to_owned(), label.to_owned());
+        let folder = self.folder().to_owned();
+        let produce = tokio::task::spawn_blocking(move || kcl.produce(STREAM, &endpoint, &label, &folder));
+        produce.await.unwrap().unwrap()
+    }
+
     async fn stream_is_active(&self) {
         eventually("the stream is active", async || {
             let answer = self.clients.kinesis.describe_stream_summary().stream_name(STREAM).send().await.unwrap();

@@ -3,7 +3,6 @@ package dev.penstock.kcl;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
-import java.util.Map;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import software.amazon.awssdk.awscore.client.builder.AwsClientBuilder;
@@ -122,38 +121,5 @@ public final class Application {
 
     private <B extends AwsClientBuilder<B, C>, C> B located(B builder) {
         return builder.region(Region.of(options.text("region"))).endpointOverride(URI.create(options.text("endpoint")));
-    }
-
-    /** {@code --name value} pairs. */
-    private record Options(Map<String, String> values) {
-        static Options parse(String[] arguments) {
-            if (arguments.length % 2 != 0) {
-                throw new IllegalArgumentException("arguments are pairs: --name value");
-            }
-            Map<String, String> values = new java.util.HashMap<>();
-            for (int at = 0; at < arguments.length; at += 2) {
-                if (!arguments[at].startsWith("--")) {
-                    throw new IllegalArgumentException(arguments[at] + " is no name: --name value");
-                }
-                values.put(arguments[at].substring(2), arguments[at + 1]);
-            }
-            return new Options(values);
-        }
-
-        String text(String name) {
-            String value = values.get(name);
-            if (value == null) {
-                throw new IllegalArgumentException("--" + name + " is missing");
-            }
-            return value;
-        }
-
-        long number(String name, long otherwise) {
-            return values.containsKey(name) ? Long.parseLong(text(name)) : otherwise;
-        }
-
-        boolean flag(String name) {
-            return Boolean.parseBoolean(values.get(name));
-        }
     }
 }
