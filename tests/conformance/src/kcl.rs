@@ -6,7 +6,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -315,12 +314,9 @@ impl Built {
     fn check_packages(&self, pinned: &str) -> anyhow::Result<()> {
         let mut found = Vec::new();
         for path in self.paths()? {
-            let mut digest = Sha256::new();
-            let mut bytes = Vec::new();
-            fs::File::open(&path)?.read_to_end(&mut bytes)?;
-            digest.update(&bytes);
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let hex: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = Sha256::digest(fs::read(&path)?);
+            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             found.push((name, hex));
         }
         found.sort();
