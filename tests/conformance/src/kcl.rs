@@ -315,12 +315,10 @@ impl Built {
         let mut found = Vec::new();
         for path in self.paths()? {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let digest = Sha256::digest(fs::read(&path)?);
-            let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            found.push((name, hex));
+            found.push((name, hex::encode(Sha256::digest(fs::read(&path)?))));
         }
         found.sort();
-        let found: String = found.into_iter().map(|(name, hex)| format!("{hex}  {name}\n")).collect();
+        let found: String = found.into_iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
         if found != pinned {
             let written = self.packages.with_file_name("packages.sha256");
             fs::write(&written, found)?;
