@@ -103,6 +103,7 @@ async fn ours_and_the_kcl_take_over_from_each_other_in_the_middle_and_lose_and_d
     let events = world.start_kcl(&options).ended().unwrap();
     assert_eq!(kcl_records(&events).count(), 57);
     reading.add_kcl(&events);
+    world.assert_table_has_what_the_kcl_asks_for(TABLE).await;
 
     // Ours goes on, and crashes with a range pinned in each shard.
     let memory = Memory::held_up_after(1);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus};
 use aws_sdk_kinesis::types::StreamStatus;
 use penstock_conformance::{Kcl, KclOptions, LocalAws, LocalAwsOptions, Retrieval, RunningKcl};
 use penstock_consumer::Clients;
@@ -105,6 +106,22 @@ impl World {
         let request = self.clients.kinesis.merge_shards().stream_name(STREAM).shard_to_merge(left.id.as_str());
         request.adjacent_shard_to_merge(right.id.as_str()).send().await.unwrap();
         self.stream_is_active().await;
+    }
+
+    /// The KCL made its table with all that it can ask of DynamoDB.
+    pub(crate) async fn assert_table_has_what_the_kcl_asks_for(&self, name: &str) {
+        let dynamodb = &self.clients.dynamodb;
+        let table = dynamodb.describe_table().table_name(name).send().await.unwrap().table.unwrap();
+        assert_eq!(table.deletion_protection_enabled(), Some(true));
+        let billing = table.billing_mode_summary().and_then(|summary| summary.billing_mode());
+        assert_eq!(billing, Some(&BillingMode::PayPerRequest));
+        let indexes = table.global_secondary_indexes().iter();
+        assert_eq!(indexes.filter_map(|index| index.index_name()).collect::<Vec<_>>(), ["LeaseOwnerToLeaseKeyIndex"]);
+        let tags = dynamodb.list_tags_of_resource().resource_arn(table.table_arn().unwrap()).send().await.unwrap();
+        assert!(tags.tags().iter().any(|tag| (tag.key(), tag.value()) == ("application", name)));
+        let backups = dynamodb.describe_continuous_backups().table_name(name).send().await.unwrap();
+        let recovery = backups.continuous_backups_description().unwrap().point_in_time_recovery_description().unwrap();
+        assert_eq!(recovery.point_in_time_recovery_status(), Some(&PointInTimeRecoveryStatus::Enabled));
     }
 
     /// The whole stream, read shard by shard as our consumer reads it.

@@ -3,12 +3,14 @@ package dev.penstock.kcl;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import software.amazon.awssdk.awscore.client.builder.AwsClientBuilder;
 import software.amazon.awssdk.regions.Region;
 import software.amazon.awssdk.services.cloudwatch.CloudWatchAsyncClient;
 import software.amazon.awssdk.services.dynamodb.DynamoDbAsyncClient;
+import software.amazon.awssdk.services.dynamodb.model.Tag;
 import software.amazon.awssdk.services.kinesis.KinesisAsyncClient;
 import software.amazon.kinesis.common.ConfigsBuilder;
 import software.amazon.kinesis.common.InitialPositionInStream;
@@ -107,7 +109,11 @@ public final class Application {
         return configs.leaseManagementConfig()
                 .failoverTimeMillis(options.number("failover-millis", 10_000))
                 .shardSyncIntervalMillis(1_000)
-                .leasesRecoveryAuditorExecutionFrequencyMillis(2_000);
+                .leasesRecoveryAuditorExecutionFrequencyMillis(2_000)
+                // What the KCL can ask of DynamoDB, it asks.
+                .leaseTableDeletionProtectionEnabled(true)
+                .leaseTablePitrEnabled(true)
+                .tags(List.of(Tag.builder().key("application").value(options.text("application")).build()));
     }
 
     private RetrievalSpecificConfig retrieval(KinesisAsyncClient kinesis) {
