@@ -9,7 +9,7 @@ use penstock_conformance::{Kcl, KclOptions, LocalAws, LocalAwsOptions, Retrieval
 use penstock_consumer::Clients;
 use penstock_runtime::Aws;
 use penstock_stream::{
-    HashKey, Shard, ShardFilter, StartingAt, get_records, get_shard_iterator, list_shards, user_records,
+    ErrorKind, HashKey, Shard, ShardFilter, StartingAt, get_records, get_shard_iterator, list_shards, user_records,
 };
 
 use crate::records::Reading;
@@ -131,9 +131,17 @@ impl World {
             let start = StartingAt::TrimHorizon;
             let mut next = get_shard_iterator(&self.clients.kinesis, STREAM, &shard.id, &start).await.ok();
             while let Some(iterator) = next.take() {
-                // Five reads a second are the service's limit, and the engines keep to it.
-                tokio::time::sleep(Duration::from_millis(210)).await;
-                let answer = get_records(&self.clients.kinesis, &iterator, 10_000).await.unwrap();
+                let mut answer = None;
+                // The engines keep to the service's rates for a shard, which a large answer uses up for seconds.
+                eventually("a read is answered", async || {
+                    match get_records(&self.clients.kinesis, &iterator, 10_000).await {
+                        Ok(read) => answer = Some(read),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::Throttled, "{error}"),
+                    }
+                    answer.is_some()
+                })
+                .await;
+                let answer = answer.unwrap();
                 let at_tip = answer.millis_behind_latest == Some(0);
                 for record in answer.records.into_iter().flat_map(|record| user_records(&shard.id, record)) {
                     reading.add_ours(shard.id.as_str(), &record);
