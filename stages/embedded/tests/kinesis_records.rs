@@ -250,17 +250,23 @@ async fn readers_see_every_record_once_and_in_order_while_many_write() {
     assert_eq!(seen, acknowledged);
 }
 
+/// What the Java SDK speaks; the KCL in `tests/conformance` speaks it at length.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cbor_is_refused_with_the_cure() {
+async fn who_asks_in_cbor_is_answered_and_refused_in_cbor() {
     let local = Local::start(Limits::SizesOnly).await;
-    let (status, body) = common::post(
-        &local.url(),
-        &[("x-amz-target", "Kinesis_20131202.ListStreams"), ("content-type", "application/x-amz-cbor-1.1")],
-        vec![0xa0],
-    )
-    .await;
+    let ask = async |operation: &str, body: &[u8]| {
+        let headers = [("x-amz-target", operation), ("content-type", "application/x-amz-cbor-1.1")];
+        common::post(&local.url(), &headers, body.to_vec()).await
+    };
+    let (status, body) = ask("Kinesis_20131202.ListStreams", b"\xa0").await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains("\u{6b}StreamNames") && !body.contains('{'), "{body}");
+    let (status, body) = ask("Kinesis_20131202.ListShards", b"\xa1\x6aStreamName\x61s").await;
     assert_eq!(status, 400);
-    assert!(body.contains("AWS_CBOR_DISABLE"), "{body}");
+    assert!(body.contains("\u{66}__type") && body.contains("ResourceNotFoundException"), "{body}");
+    let (status, body) = ask("Kinesis_20131202.PutRecord", b"\xa1\x64Data\x63AAA").await;
+    assert_eq!(status, 400);
+    assert!(body.contains("SerializationException") && body.contains("data is a byte string"), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,10 @@
 //! Independent clients: what they need to run, so that tests are not our own code agreeing with itself.
 //!
 //! The scripts beside this crate use boto3, pinned in `requirements.txt`. [`python`] gives an interpreter
-//! that has it, in a virtual environment under the user's cache folder, made when it is first asked for.
+//! that has it, in a virtual environment under the user's cache folder, made when it is first asked for. The KCL
+//! application in `kcl/` is built by Maven in the same way ([`Kcl`]).
 
+mod kcl;
 mod local_aws;
 
 use std::fs;
@@ -11,6 +13,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
+pub use kcl::{Kcl, KclEvent, KclOptions, KclRecord, Retrieval, RunningKcl};
 pub use local_aws::{LocalAws, LocalAwsOptions};
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");

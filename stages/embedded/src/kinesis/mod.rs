@@ -1,6 +1,6 @@
-//! The Kinesis engine: the service's JSON protocol over a durable log.
+//! The Kinesis engine: the service's protocols, JSON and CBOR, over a durable log.
 //!
-//! `protocol` reads and writes JSON, `model` decides, `store` keeps, `writer` orders and commits, `service` joins them
+//! `protocol` reads and writes them, `model` decides, `store` keeps, `writer` orders and commits, `service` joins them
 //! per operation. It knows nothing of HTTP but headers and bodies, and nothing of the other engines.
 
 mod catalog;

@@ -4,6 +4,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::super::error::ApiError;
+use super::format::Format;
 
 /// The type of a header value that is a string.
 const STRING: u8 = 7;
@@ -11,32 +12,35 @@ const STRING: u8 = 7;
 const PRELUDE: usize = 12;
 const CHECKSUM: usize = 4;
 
-/// One message of an event stream.
-pub(in super::super) struct Frame;
+/// One message of an event stream, with its payload in JSON.
+#[derive(Debug)]
+pub(in super::super) enum Message {
+    /// What every event stream of a JSON protocol begins with.
+    InitialResponse,
+    /// An event.
+    Event { kind: &'static str, payload: Vec<u8> },
+    /// A refusal in the middle of the stream; it ends the stream.
+    Exception(ApiError),
+}
 
-impl Frame {
-    /// An event with a JSON payload.
-    pub(in super::super) fn event(kind: &str, payload: &[u8]) -> Bytes {
-        let headers = [(":message-type", "event"), (":event-type", kind), (":content-type", "application/json")];
-        encode(&headers, payload)
+impl Message {
+    /// The message as bytes, with its payload in the format that the client speaks.
+    pub(in super::super) fn encode(self, format: Format) -> Result<Bytes, ApiError> {
+        let content_type = match (&self, format) {
+            (Self::InitialResponse, _) | (_, Format::Cbor) => format.content_type(),
+            (_, Format::Json) => "application/json",
+        };
+        let (kind, named, payload) = match self {
+            Self::InitialResponse => ("event", (":event-type", "initial-response"), b"{}".to_vec()),
+            Self::Event { kind, payload } => ("event", (":event-type", kind), payload),
+            Self::Exception(error) => {
+                let payload = serde_json::json!({ "message": error.message }).to_string().into_bytes();
+                ("exception", (":exception-type", error.kind.name()), payload)
+            }
+        };
+        let headers = [(":message-type", kind), named, (":content-type", content_type)];
+        Ok(encode(&headers, &format.write(payload)?))
     }
-}
-
-/// The message that every event stream of a JSON protocol begins with.
-pub(in super::super) fn initial_response() -> Bytes {
-    let headers = [
-        (":message-type", "event"),
-        (":event-type", "initial-response"),
-        (":content-type", "application/x-amz-json-1.1"),
-    ];
-    encode(&headers, b"{}")
-}
-
-/// A refusal in the middle of the stream; it ends the stream.
-pub(in super::super) fn exception(error: &ApiError) -> Bytes {
-    let headers =
-        [(":message-type", "exception"), (":exception-type", error.kind.name()), (":content-type", "application/json")];
-    encode(&headers, serde_json::json!({ "message": error.message }).to_string().as_bytes())
 }
 
 fn encode(headers: &[(&str, &str)], payload: &[u8]) -> Bytes {

@@ -1,7 +1,9 @@
-//! JSON in and out, as the service's JSON 1.1 protocol has it.
+//! Requests in and answers out, as the service's JSON 1.1 protocol has them. CBOR is translated at the edge.
 
 pub(super) mod answers;
+mod cbor;
 pub(super) mod events;
+pub(super) mod format;
 pub(super) mod put;
 pub(super) mod requests;
 

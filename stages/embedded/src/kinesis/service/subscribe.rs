@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -16,7 +15,7 @@ use super::{Answer, Service};
 use crate::Limits;
 use crate::kinesis::error::ApiError;
 use crate::kinesis::model::Millis;
-use crate::kinesis::protocol::events::{self, Frame};
+use crate::kinesis::protocol::events::Message;
 use crate::kinesis::protocol::parse;
 use crate::kinesis::protocol::requests::SubscribeToShard;
 use crate::kinesis::protocol::required;
@@ -36,7 +35,7 @@ const BYTES_PER_SECOND: u64 = 2 * 1024 * 1024;
 
 /// A running subscription: events to be sent.
 pub(crate) struct Subscription {
-    pub(crate) events: mpsc::Receiver<Bytes>,
+    pub(crate) events: mpsc::Receiver<Message>,
 }
 
 /// Subscriptions by consumer and shard.
@@ -79,7 +78,7 @@ struct Feed {
     stream: String,
     shard: String,
     from: u64,
-    sender: mpsc::Sender<Bytes>,
+    sender: mpsc::Sender<Message>,
 }
 
 impl Service {
@@ -115,7 +114,7 @@ impl Service {
 
 impl Feed {
     async fn run(mut self) {
-        if self.sender.send(events::initial_response()).await.is_err() {
+        if self.sender.send(Message::InitialResponse).await.is_err() {
             return;
         }
         let mut last_sent: Option<Instant> = None;
@@ -124,7 +123,7 @@ impl Feed {
                 Ok(step) => step,
                 Err(refusal) => {
                     // The reader may be gone; then nobody needs to know why.
-                    drop(self.sender.send(events::exception(&refusal)).await);
+                    drop(self.sender.send(Message::Exception(refusal)).await);
                     return;
                 }
             };
@@ -162,7 +161,7 @@ impl Feed {
                 json.sequence("ContinuationSequenceNumber", plan.shard.sequence(end.next - 1));
             }
             json.number("MillisBehindLatest", end.millis_behind);
-            Frame::event("SubscribeToShardEvent", &json.finish())
+            Message::Event { kind: "SubscribeToShardEvent", payload: json.finish() }
         });
         drop(permit);
         Ok(Step {
@@ -192,7 +191,7 @@ impl Feed {
 }
 
 struct Step {
-    event: Option<Bytes>,
+    event: Option<Message>,
     bytes: u64,
     at_end: bool,
     caught_up: bool,
