@@ -9,7 +9,6 @@ use crate::metrics::ShardMetrics;
 use crate::pin::Pin;
 use crate::pinned_read::ReadFailed;
 use crate::range::Closed;
-use crate::refill::Refilled;
 use crate::settle::{Settled, settle};
 use crate::shared::Shared;
 use crate::tenure::{LeaseLost, Tenure};
@@ -41,7 +40,7 @@ pub(crate) async fn commit_ranges<S: Sink>(
     let (table, troubles) = (&shared.table, &shared.troubles);
     let mut pinned: Option<Closed<S::Batch>> = None;
     loop {
-        let Closed { batch, letters, pin, _room } = match pinned.take() {
+        let Closed { filled, pin, _room } = match pinned.take() {
             Some(range) => range,
             None => {
                 let Some(range) = closed.recv().await else { return Ok(tenure) };
@@ -49,7 +48,6 @@ pub(crate) async fn commit_ranges<S: Sink>(
                 range
             }
         };
-        let filled = Refilled { batch, letters, found: pin.records };
         let settled = settle(&shared, tenure.shard(), &pin, filled).await?;
         pinned = closed.try_recv().ok();
         tenure.commit(table, troubles, &pin, pinned.as_ref().map(|next| &next.pin)).await?;
@@ -61,15 +59,17 @@ pub(crate) async fn commit_ranges<S: Sink>(
 pub(crate) fn note<S: Sink>(shared: &Shared<S>, metrics: &ShardMetrics, shard: &ShardId, pin: &Pin, settled: Settled) {
     metrics.ranges.increment(1);
     metrics.applied.increment(settled.applied);
+    shared.metrics.repeats(settled.repeats);
     shared.record(shard, |summary| {
         summary.position = Some(pin.end.clone());
         summary.ranges += 1;
         summary.records_read += pin.records;
         summary.records_applied += settled.applied;
         summary.dead_lettered += settled.dead_lettered;
+        summary.repeats += settled.repeats;
     });
     tracing::debug!(
         %shard, end = %pin.end, records = pin.records, applied = settled.applied,
-        dead_lettered = settled.dead_lettered, "a range is committed"
+        dead_lettered = settled.dead_lettered, repeats = settled.repeats, "a range is committed"
     );
 }

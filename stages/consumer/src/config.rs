@@ -7,6 +7,7 @@ use penstock_api::spec::StartAt;
 
 use crate::error::ConsumerError;
 use crate::lease::WorkerId;
+use crate::repeats::RepeatWindow;
 
 /// The configuration of one consumer.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub struct ConsumerConfig {
     pub worker_id: WorkerId,
     /// Where in a new stream the reading begins.
     pub start_at: StartAt,
+    /// Which records count as repeats and are left out; `None` when none do.
+    pub repeats: Option<RepeatWindow>,
     /// Where dead letters go: the bucket.
     pub dead_letters_bucket: String,
     /// Where dead letters go: the first part of the keys, with its slash.
@@ -55,6 +58,7 @@ impl ConsumerConfig {
             lease_table: sink.lease_table.clone(),
             worker_id,
             start_at: sink.start_at,
+            repeats: None,
             dead_letters_bucket: sink.dead_letters_bucket.clone(),
             dead_letters_prefix: sink.dead_letters_prefix.clone(),
             failover: Duration::from_secs(10),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::ShardMetrics;
 use crate::range::{Closed, Open};
 use crate::reader::{Answer, Event, Reader};
+use crate::repeats::Judge;
 use crate::shared::Shared;
 use crate::trouble::Concern;
 
@@ -66,7 +67,18 @@ pub(crate) struct Filler<S: Sink> {
     /// The end of the last closed range, or the checkpoint.
     start_exclusive: Option<Position>,
     open: Option<Open<S::Batch>>,
+    judge: Judge,
     metrics: ShardMetrics,
+}
+
+/// What a filler is given beside what it shares.
+pub(crate) struct Beginning {
+    /// Where reading begins as long as no position is known.
+    pub(crate) starting_at: StartingAt,
+    /// The checkpoint.
+    pub(crate) start_exclusive: Option<Position>,
+    /// Has judged everything up to the checkpoint that was read here.
+    pub(crate) judge: Judge,
 }
 
 impl<S: Sink> Filler<S> {
@@ -75,8 +87,7 @@ impl<S: Sink> Filler<S> {
         shard: ShardId,
         finish: CancellationToken,
         closed: mpsc::Sender<Closed<S::Batch>>,
-        starting_at: StartingAt,
-        start_exclusive: Option<Position>,
+        Beginning { starting_at, start_exclusive, judge }: Beginning,
     ) -> Self {
         Self {
             metrics: shared.metrics.shard(&shard),
@@ -88,6 +99,7 @@ impl<S: Sink> Filler<S> {
             starting_at,
             start_exclusive,
             open: None,
+            judge,
         }
     }
 
@@ -102,6 +114,7 @@ impl<S: Sink> Filler<S> {
                 Err(PassFailed::Push(error)) => error,
             };
             self.open = None;
+            self.judge.rewind();
             if self.start_exclusive != before {
                 backoff.reset();
             }
@@ -185,16 +198,22 @@ impl<S: Sink> Filler<S> {
         if let Some(start) = &self.start_exclusive {
             records.retain(|record| record.position > *start);
         }
-        let Some(first) = records.first() else { return Ok(true) };
+        let judged = tokio::select! {
+            biased;
+            // Reading the window may take long.
+            () = self.finish.cancelled() => return Ok(false),
+            judged = self.judge.judge(&self.shared, &self.shard, records) => judged,
+        };
+        let Some(part) = judged.map_err(|_| FillFailed::Reader)? else { return Ok(true) };
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => match self.open(&first.position).await {
+            None => match self.open(part.first()).await {
                 Some(open) => open,
                 None => return Ok(false),
             },
         };
-        let full = open.push(&self.shared.letters.origin, &self.shard, &records).await.map_err(PassFailed::Push)?;
-        self.metrics.read_records.increment(records.len() as u64);
+        self.metrics.read_records.increment(part.count());
+        let full = open.push(&self.shared.letters.origin, &self.shard, part).await.map_err(PassFailed::Push)?;
         let full = full || open.dead_letter_bytes() >= self.shared.config.dead_letter_bytes;
         self.open = Some(open);
         if full {
@@ -221,6 +240,7 @@ impl<S: Sink> Filler<S> {
         let closed =
             self.open.take().and_then(|open| open.close(self.start_exclusive.clone(), self.shared.recipe.clone()));
         if let Some(closed) = closed {
+            self.judge.settle();
             self.start_exclusive = Some(closed.pin.end.clone());
             self.closed.send(closed).await.map_err(|_| FillFailed::Committer)?;
         }

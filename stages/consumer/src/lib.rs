@@ -32,6 +32,7 @@ mod protocol_tests;
 mod range;
 mod reader;
 mod refill;
+mod repeats;
 mod replay;
 mod row;
 mod settle;
@@ -49,6 +50,7 @@ use penstock_runtime::{Health, Stop};
 pub use config::{Clients, ConsumerConfig};
 pub use error::ConsumerError;
 pub use lease::WorkerId;
+pub use repeats::RepeatWindow;
 pub use shared::{ShardSummary, Summary};
 
 /// Reads the stream into the sink until told to stop.

@@ -9,6 +9,7 @@ const READ_BYTES: &str = "penstock_consumer_read_bytes_total";
 const RANGES: &str = "penstock_consumer_committed_ranges_total";
 const APPLIED: &str = "penstock_consumer_applied_records_total";
 const DEAD_LETTERS: &str = "penstock_consumer_dead_letters_total";
+const REPEATS: &str = "penstock_consumer_repeats_removed_total";
 const RETRIES: &str = "penstock_consumer_retries_total";
 const LOST_RECORDS: &str = "penstock_consumer_lost_records_total";
 const TRIMMED: &str = "penstock_consumer_trimmed_checkpoints_total";
@@ -30,6 +31,12 @@ pub(crate) fn describe() {
         DEAD_LETTERS,
         "Records that could not be handled, by reason. They are in the dead letters' bucket with field and \
          message: mend the data or the Pipeline, then send them again."
+    );
+    describe_counter!(
+        REPEATS,
+        "Records that were left out, since a record with the same id came before within the window. Producers send \
+         again when an answer is lost; a rate that stays high means that they do not get their answers in time, or that \
+         somebody sends a file again."
     );
     describe_counter!(
         RETRIES,
@@ -76,6 +83,10 @@ impl Metrics {
         counter!(DEAD_LETTERS, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone(),
                  "reason" => reason.to_owned())
         .increment(1);
+    }
+
+    pub(crate) fn repeats(&self, count: u64) {
+        counter!(REPEATS, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone()).increment(count);
     }
 
     pub(crate) fn lost_records(&self, count: u64) {

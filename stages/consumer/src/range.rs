@@ -21,54 +21,101 @@ pub(crate) struct Filling<B> {
     batch: B,
     letters: Letters,
     records: u64,
-    /// First and last position that was pushed.
+    repeats: Vec<Position>,
+    /// First and last position, repeats included.
     span: Option<(Position, Position)>,
+}
+
+/// What is in a batch.
+pub(crate) struct Filled<B> {
+    pub(crate) batch: B,
+    pub(crate) letters: Letters,
+    /// How many user records the range has, repeats included.
+    pub(crate) records: u64,
+    /// Those that were left out of the batch.
+    pub(crate) repeats: Vec<Position>,
+}
+
+/// The user records of one stream record, after the repeats among them were told.
+pub(crate) struct Part {
+    first: Position,
+    last: Position,
+    count: u64,
+    kept: Vec<Record>,
+    repeats: Vec<Position>,
 }
 
 /// A range with its end: it can be pinned.
 pub(crate) struct Closed<B> {
-    pub(crate) batch: B,
-    pub(crate) letters: Letters,
+    pub(crate) filled: Filled<B>,
     pub(crate) pin: Pin,
     /// Makes room for another range when this one is committed.
     pub(crate) _room: OwnedSemaphorePermit,
 }
 
+impl<B> Filled<B> {
+    /// How many records are in the batch or in its dead letters.
+    pub(crate) fn kept(&self) -> u64 {
+        self.records.saturating_sub(self.repeats.len() as u64)
+    }
+}
+
+impl Part {
+    /// Asks of each record, in order, whether it is a repeat. `None` when there are no records.
+    pub(crate) fn new(records: Vec<Record>, mut is_repeat: impl FnMut(&Record) -> bool) -> Option<Self> {
+        let (first, last) = (records.first()?.position.clone(), records.last()?.position.clone());
+        let count = records.len() as u64;
+        let mut repeats = Vec::new();
+        let mut kept = records;
+        kept.retain(|record| {
+            let is_repeat = is_repeat(record);
+            if is_repeat {
+                repeats.push(record.position.clone());
+            }
+            !is_repeat
+        });
+        Some(Self { first, last, count, kept, repeats })
+    }
+
+    pub(crate) fn first(&self) -> &Position {
+        &self.first
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
 impl<B: Batch> Filling<B> {
     pub(crate) fn new(batch: B) -> Self {
-        Self { batch, letters: Letters::default(), records: 0, span: None }
+        Self { batch, letters: Letters::default(), records: 0, repeats: Vec::new(), span: None }
     }
 
     /// Takes the user records of one stream record; says whether the sink wants the range closed.
-    pub(crate) async fn push(
-        &mut self,
-        origin: &Origin,
-        shard: &ShardId,
-        records: &[Record],
-    ) -> Result<bool, SinkError> {
-        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(false) };
-        let mut pushed = self.batch.push(records).await?;
-        pushed.rejected.sort_unstable_by_key(|(index, _)| *index);
-        for (index, rejection) in &pushed.rejected {
-            if let Some(record) = records.get(*index) {
-                self.letters.add(origin, shard, record, rejection);
+    pub(crate) async fn push(&mut self, origin: &Origin, shard: &ShardId, part: Part) -> Result<bool, SinkError> {
+        let mut full = false;
+        if !part.kept.is_empty() {
+            let mut pushed = self.batch.push(&part.kept).await?;
+            pushed.rejected.sort_unstable_by_key(|(index, _)| *index);
+            for (index, rejection) in &pushed.rejected {
+                if let Some(record) = part.kept.get(*index) {
+                    self.letters.add(origin, shard, record, rejection);
+                }
             }
+            full = pushed.full;
         }
-        self.records += records.len() as u64;
+        self.records += part.count;
+        self.repeats.extend(part.repeats);
         match &mut self.span {
-            Some((_, end)) => *end = last.position.clone(),
-            None => self.span = Some((first.position.clone(), last.position.clone())),
+            Some((_, end)) => *end = part.last,
+            None => self.span = Some((part.first, part.last)),
         }
-        Ok(pushed.full)
+        Ok(full)
     }
 
-    pub(crate) fn records(&self) -> u64 {
-        self.records
-    }
-
-    /// The batch and its dead letters, once everything is pushed.
-    pub(crate) fn into_parts(self) -> (B, Letters) {
-        (self.batch, self.letters)
+    /// What is in it, once everything is pushed.
+    pub(crate) fn into_filled(self) -> Filled<B> {
+        Filled { batch: self.batch, letters: self.letters, records: self.records, repeats: self.repeats }
     }
 }
 
@@ -77,13 +124,8 @@ impl<B: Batch> Open<B> {
         Self { filling: Filling::new(batch), deadline, room }
     }
 
-    pub(crate) async fn push(
-        &mut self,
-        origin: &Origin,
-        shard: &ShardId,
-        records: &[Record],
-    ) -> Result<bool, SinkError> {
-        self.filling.push(origin, shard, records).await
+    pub(crate) async fn push(&mut self, origin: &Origin, shard: &ShardId, part: Part) -> Result<bool, SinkError> {
+        self.filling.push(origin, shard, part).await
     }
 
     pub(crate) fn dead_letter_bytes(&self) -> usize {
@@ -92,8 +134,9 @@ impl<B: Batch> Open<B> {
 
     /// Fixes the end. `None` when nothing was pushed.
     pub(crate) fn close(self, start_exclusive: Option<Position>, recipe: RecipeHash) -> Option<Closed<B>> {
-        let Filling { batch, letters, records, span } = self.filling;
-        let (first, end) = span?;
-        Some(Closed { batch, letters, pin: Pin { start_exclusive, first, end, records, recipe }, _room: self.room })
+        let (first, end) = self.filling.span.clone()?;
+        let filled = self.filling.into_filled();
+        let pin = Pin { start_exclusive, first, end, records: filled.records, recipe };
+        Some(Closed { filled, pin, _room: self.room })
     }
 }

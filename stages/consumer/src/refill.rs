@@ -2,43 +2,45 @@
 
 use std::sync::Arc;
 
-use penstock_contract::{ShardId, Sink, SinkError};
+use penstock_contract::{Record, ShardId, Sink, SinkError};
 
-use crate::dead_letters::Letters;
 use crate::pin::Pin;
 use crate::pinned_read::{PinnedRead, ReadFailed};
-use crate::range::Filling;
+use crate::range::{Filled, Filling, Part};
+use crate::repeats::{Judge, Known};
 use crate::shared::Shared;
 use crate::trouble::Concern;
 
-/// A pinned range with everything pushed that the stream still holds of it.
-pub(crate) struct Refilled<B> {
-    pub(crate) batch: B,
-    pub(crate) letters: Letters,
-    /// How many of the range's records were found.
-    pub(crate) found: u64,
+/// How the repeats in a range are told.
+pub(crate) enum Verdicts<'a> {
+    /// The range comes next in the log.
+    Judge(&'a mut Judge),
+    /// They were told before.
+    Known(Known),
 }
 
-/// Reads and pushes until that succeeds, and tells what is missing.
+/// Reads and pushes what the stream still holds of the range until that succeeds, and tells what is missing.
 pub(crate) async fn refill<S: Sink>(
     shared: &Arc<Shared<S>>,
     shard: &ShardId,
     pin: &Pin,
-) -> Result<Refilled<S::Batch>, ReadFailed> {
+    mut verdicts: Verdicts<'_>,
+) -> Result<Filled<S::Batch>, ReadFailed> {
     let sink = sink_of(shared, shard, pin).await;
     let sink = sink.as_ref().unwrap_or(&shared.sink);
     let mut backoff = Concern::Sink.backoff();
     loop {
         let mut filling = Filling::new(sink.open(shard, &pin.first));
-        match fill_once(shared, &mut filling, shard, pin).await? {
+        match fill_once(shared, &mut filling, shard, pin, &mut verdicts).await? {
             Ok(()) => {
                 shared.troubles.over(Concern::Sink, shard.as_str());
-                let found = filling.records();
-                report_missing(shared, shard, pin, found);
-                let (batch, letters) = filling.into_parts();
-                return Ok(Refilled { batch, letters, found });
+                let filled = filling.into_filled();
+                report_missing(shared, shard, pin, filled.records);
+                verdicts.settle();
+                return Ok(filled);
             }
             Err(error) => {
+                verdicts.rewind();
                 let wait = backoff.next_wait();
                 shared.troubles.note(Concern::Sink, shard.as_str(), &error, wait);
                 tokio::time::sleep(wait).await;
@@ -63,14 +65,42 @@ async fn fill_once<S: Sink>(
     filling: &mut Filling<S::Batch>,
     shard: &ShardId,
     pin: &Pin,
+    verdicts: &mut Verdicts<'_>,
 ) -> Result<Result<(), SinkError>, ReadFailed> {
     let mut read = PinnedRead::start(shared, shard, pin);
     while let Some(records) = read.next().await? {
-        if let Err(error) = filling.push(&shared.letters.origin, shard, &records).await {
+        let Some(part) = verdicts.judge(shared, shard, records).await? else { continue };
+        if let Err(error) = filling.push(&shared.letters.origin, shard, part).await {
             return Ok(Err(error));
         }
     }
     Ok(Ok(()))
+}
+
+impl Verdicts<'_> {
+    async fn judge<S: Sink>(
+        &mut self,
+        shared: &Arc<Shared<S>>,
+        shard: &ShardId,
+        records: Vec<Record>,
+    ) -> Result<Option<Part>, ReadFailed> {
+        match self {
+            Self::Judge(judge) => judge.judge(shared, shard, records).await,
+            Self::Known(known) => Ok(known.judge(records)),
+        }
+    }
+
+    fn settle(&mut self) {
+        if let Self::Judge(judge) = self {
+            judge.settle();
+        }
+    }
+
+    fn rewind(&mut self) {
+        if let Self::Judge(judge) = self {
+            judge.rewind();
+        }
+    }
 }
 
 /// Records that retention deleted while the range waited. What is left is applied; what is not is told.

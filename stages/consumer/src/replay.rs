@@ -6,7 +6,8 @@ use penstock_contract::{ShardId, Sink};
 
 use crate::pin::Pin;
 use crate::pinned_read::ReadFailed;
-use crate::refill::refill;
+use crate::refill::{Verdicts, refill};
+use crate::repeats::Judge;
 use crate::settle::{Settled, settle};
 use crate::shared::Shared;
 
@@ -15,8 +16,9 @@ pub(crate) async fn replay<S: Sink>(
     shared: &Arc<Shared<S>>,
     shard: &ShardId,
     pin: &Pin,
+    judge: &mut Judge,
 ) -> Result<Settled, ReadFailed> {
     tracing::info!(%shard, first = %pin.first, end = %pin.end, records = pin.records, "a pinned range is applied again");
-    let refilled = refill(shared, shard, pin).await?;
-    settle(shared, shard, pin, refilled).await
+    let filled = refill(shared, shard, pin, Verdicts::Judge(judge)).await?;
+    settle(shared, shard, pin, filled).await
 }

@@ -9,7 +9,9 @@ use penstock_runtime::Backoff;
 use crate::dead_letters::Letters;
 use crate::pin::Pin;
 use crate::pinned_read::{PinnedRead, ReadFailed};
-use crate::refill::{Refilled, refill};
+use crate::range::Filled;
+use crate::refill::{Verdicts, refill};
+use crate::repeats::Known;
 use crate::shared::Shared;
 use crate::trouble::Concern;
 
@@ -18,6 +20,7 @@ use crate::trouble::Concern;
 pub(crate) struct Settled {
     pub(crate) applied: u64,
     pub(crate) dead_lettered: u64,
+    pub(crate) repeats: u64,
 }
 
 /// Applies the range and writes its dead letters. Tries until it succeeds; whoever loses the lease meanwhile
@@ -26,32 +29,34 @@ pub(crate) async fn settle<S: Sink>(
     shared: &Arc<Shared<S>>,
     shard: &ShardId,
     pin: &Pin,
-    mut filled: Refilled<S::Batch>,
+    mut filled: Filled<S::Batch>,
 ) -> Result<Settled, ReadFailed> {
     let range = pin.range(shard);
     let mut backoff = Concern::Sink.backoff();
-    let (applied, letters) = loop {
-        if filled.found == 0 {
-            // All of it is deleted from the stream: there is nothing that could be applied.
-            return Ok(Settled { applied: 0, dead_lettered: 0 });
+    let (applied, filled) = loop {
+        if filled.kept() == 0 {
+            // All of it are repeats, or deleted from the stream: there is nothing that could be applied.
+            return Ok(Settled { applied: 0, dead_lettered: 0, repeats: filled.repeats.len() as u64 });
         }
         match apply(shared, shard, &range, &mut filled.batch, &mut backoff).await {
-            Ok(applied) => break (applied, filled.letters),
+            Ok(applied) => break (applied, filled),
             Err(Spoiled) => {
+                let repeats = std::mem::take(&mut filled.repeats);
                 // First the memory of the spoiled batch, then that of the next.
                 drop(filled);
-                filled = refill(shared, shard, pin).await?;
+                filled = refill(shared, shard, pin, Verdicts::Known(Known::new(repeats))).await?;
             }
         }
     };
-    let letters = letters.merge(refused(shared, shard, pin, applied.rejected).await?);
+    let repeats = filled.repeats.len() as u64;
+    let letters = filled.letters.merge(refused(shared, shard, pin, applied.rejected).await?);
     if !letters.is_empty() {
         shared.letters.write(&pin.range(shard), &letters, &shared.troubles).await;
         for reason in letters.reasons() {
             shared.metrics.dead_letter(reason);
         }
     }
-    Ok(Settled { applied: applied.records, dead_lettered: letters.len() })
+    Ok(Settled { applied: applied.records, dead_lettered: letters.len(), repeats })
 }
 
 /// The batch is of no use any more.

@@ -11,8 +11,9 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::commit::{Stopped, commit_ranges, note};
-use crate::fill::{FillFailed, Filled, Filler, RANGES_IN_MEMORY};
+use crate::fill::{Beginning, FillFailed, Filled, Filler, RANGES_IN_MEMORY};
 use crate::lease::{Checkpoint, Lease, Pending};
+use crate::repeats::Judge;
 use crate::replay::replay;
 use crate::shard_end;
 use crate::shared::{Shared, wall_clock};
@@ -77,9 +78,14 @@ async fn too_long(finish: &CancellationToken, limit: Duration) {
 async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals) -> Result<Outcome, Stopped> {
     let mut tenure = Tenure::new(lease);
     keep_recipe(shared, tenure.shard()).await;
-    finish_pending(shared, &mut tenure).await?;
-    let starting_at = starting_at(shared, &mut tenure).await?;
-    let (filled, tenure) = fill_and_commit(shared, tenure, starting_at, &signals.finish).await?;
+    let mut judge = Judge::new();
+    finish_pending(shared, &mut tenure, &mut judge).await?;
+    let beginning = Beginning {
+        starting_at: starting_at(shared, &mut tenure).await?,
+        start_exclusive: tenure.lease().checkpoint.position().cloned(),
+        judge,
+    };
+    let (filled, tenure) = fill_and_commit(shared, tenure, beginning, &signals.finish).await?;
     match filled {
         Filled::Ended(children) => {
             shard_end::end(shared, tenure, &children).await?;
@@ -107,10 +113,14 @@ async fn keep_recipe<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId) {
 }
 
 /// A range that is pinned comes before anything else.
-async fn finish_pending<S: Sink>(shared: &Arc<Shared<S>>, tenure: &mut Tenure) -> Result<(), Stopped> {
+async fn finish_pending<S: Sink>(
+    shared: &Arc<Shared<S>>,
+    tenure: &mut Tenure,
+    judge: &mut Judge,
+) -> Result<(), Stopped> {
     match tenure.lease().pending.clone() {
         Some(Pending::Pin(pin)) => {
-            let settled = replay(shared, tenure.shard(), &pin).await?;
+            let settled = replay(shared, tenure.shard(), &pin, judge).await?;
             tenure.commit(&shared.table, &shared.troubles, &pin, None).await?;
             note(shared, &shared.metrics.shard(tenure.shard()), tenure.shard(), &pin, settled);
         }
@@ -151,13 +161,12 @@ async fn starting_at<S: Sink>(shared: &Arc<Shared<S>>, tenure: &mut Tenure) -> R
 async fn fill_and_commit<S: Sink>(
     shared: &Arc<Shared<S>>,
     tenure: Tenure,
-    starting_at: StartingAt,
+    beginning: Beginning,
     finish: &CancellationToken,
 ) -> Result<(Filled, Tenure), Stopped> {
     let shard = tenure.shard().clone();
-    let start_exclusive = tenure.lease().checkpoint.position().cloned();
     let (closed, to_commit) = mpsc::channel(RANGES_IN_MEMORY);
-    let filler = Filler::new(Arc::clone(shared), shard, finish.clone(), closed, starting_at, start_exclusive);
+    let filler = Filler::new(Arc::clone(shared), shard, finish.clone(), closed, beginning);
     // Tasks of their own, so that reading, filling and applying one shard use more than one core.
     let committer = tokio::spawn(commit_ranges(Arc::clone(shared), tenure, to_commit).in_current_span());
     let mut committer = AbortOnDropHandle::new(committer);

@@ -33,6 +33,8 @@ pub struct ShardSummary {
     pub records_applied: u64,
     /// Records that went to dead letters.
     pub dead_lettered: u64,
+    /// Records that were left out, since they had been in the stream before.
+    pub repeats: u64,
 }
 
 /// What was done, and how far it went.
@@ -59,6 +61,12 @@ impl Summary {
     #[must_use]
     pub fn dead_lettered(&self) -> u64 {
         self.shards.values().map(|shard| shard.dead_lettered).sum()
+    }
+
+    /// Records that were left out, since they had been in the stream before.
+    #[must_use]
+    pub fn repeats(&self) -> u64 {
+        self.shards.values().map(|shard| shard.repeats).sum()
     }
 
     /// Ranges that were committed.

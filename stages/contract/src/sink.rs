@@ -35,8 +35,8 @@ pub trait Sink: Send + Sync + Sized + 'static {
 
     /// Starts the range of the shard that begins with the record at `first`. Does no I/O.
     ///
-    /// When the range is applied again after the stream has deleted that record, the first record that is
-    /// pushed comes later than `first`.
+    /// The first record that is pushed comes later than `first` where that record is left out, since it had been in
+    /// the stream before, and where the range is applied again after the stream has deleted it.
     fn open(&self, shard: &ShardId, first: &Position) -> Self::Batch;
 
     /// A range that has been open for so long is closed, even when the sink would take more.

@@ -107,6 +107,7 @@ impl World {
             lease_table: TABLE.to_owned(),
             worker_id: WorkerId::new(worker),
             start_at: StartAt::TrimHorizon,
+            repeats: None,
             dead_letters_bucket: BUCKET.to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
             failover: Duration::from_millis(1500),
