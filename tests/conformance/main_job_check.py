@@ -5,8 +5,8 @@ them record by record. Prints a JSON document; exits with 1 when anything differ
 
 What must hold, also after any number of crashes:
 - every row of the file is in the stream, in S3 and among the invoice items;
-- each record of the stream is in exactly one S3 object, and counted exactly once in the customers' table;
-- a row that was sent again is twice in the stream: that is counted, and allowed only with --repeats.
+- each id of the stream is in exactly one S3 object, and counted exactly once in the customers' table;
+- a row that was sent again is twice in the stream, and once in the stores: that is counted, and allowed only with --repeats.
 """
 
 import argparse
@@ -166,7 +166,9 @@ def main():
     for record in stream_records(args):
         buffered[key(record)] += 1
         buffered_ids[record["_id"]] += 1
-        first_by_id.setdefault(record["_id"], key(record))
+        if record["_id"] in first_by_id:
+            continue
+        first_by_id[record["_id"]] = key(record)
         if record.get("CustomerID"):
             entry = by_customer[record["CustomerID"], record["InvoiceNo"]]
             entry[0] += amount(record)
@@ -183,8 +185,9 @@ def main():
         for row in rows:
             stored_ids[row["_id"]] += 1
             object_revenue += amount(row)
-    if stored_ids != buffered_ids:
-        missing, extra = buffered_ids - stored_ids, stored_ids - buffered_ids
+    ids = collections.Counter(first_by_id.keys())
+    if stored_ids != ids:
+        missing, extra = ids - stored_ids, stored_ids - ids
         problems.append(f"S3 differs from the stream: {sum(missing.values())} missing, {sum(extra.values())} too many")
 
     items, item_revenue = collections.Counter(), D(0)

@@ -14,8 +14,8 @@ pub use resources::{
     BillingPlan, BucketPlan, EncryptionPlan, KeyAttribute, Resources, StreamPlan, TablePlan, TablePurpose,
 };
 pub use stage::{
-    AwsTarget, DynamoDbTarget, HttpStage, ObjectStoreTarget, PipelineRef, SinkStage, SinkTarget, StageConfig,
-    StageKind, TableTarget, TtlTarget, WriteTarget,
+    AwsTarget, DuplicateWindow, DynamoDbTarget, HttpStage, ObjectStoreTarget, PipelineRef, SinkStage, SinkTarget,
+    StageConfig, StageKind, TableTarget, TtlTarget, WriteTarget,
 };
 
 /// What follows from a Pipeline.

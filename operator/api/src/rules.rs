@@ -87,6 +87,16 @@ pub const RULES: &[Rule] = &[
         cure: "give the sources of one buffer the same `idField`, or a buffer each",
     },
     Rule {
+        code: "duplicates_without_id",
+        at: &["spec"],
+        rule: "self.buffers.all(b, !has(b.duplicates) || (has(b.duplicates.policy) && b.duplicates.policy == 'Keep') \
+               || self.sources.exists(s, s.to == b.name && has(s.idField)))",
+        message: "`duplicates` needs an `idField` in the sources of the buffer: duplicates are known by it",
+        reason: INVALID,
+        field_path: Some(".buffers"),
+        cure: "name the field with the id of a record as `idField` of the source, or take `duplicates` away",
+    },
+    Rule {
         code: "duplicate_path",
         at: &["spec"],
         rule: "self.sources.all(a, !has(a.http) || (self.sources.exists_one(b, has(b.http) && b.http.path == a.http.path) \

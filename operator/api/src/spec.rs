@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use buffer::{Buffer, DeletionPolicy, Encryption, EncryptionType, Existing, Kinesis, StreamMode};
+pub use buffer::{
+    Buffer, DeletionPolicy, DuplicatePolicy, Duplicates, Encryption, EncryptionType, Existing, Kinesis, StreamMode,
+};
 pub use patterns::NAME_PATTERN;
 pub use sink::{
     Billing, BillingMode, Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3,

@@ -58,7 +58,7 @@ impl ConsumerConfig {
             lease_table: sink.lease_table.clone(),
             worker_id,
             start_at: sink.start_at,
-            repeats: None,
+            repeats: RepeatWindow::of(sink),
             dead_letters_bucket: sink.dead_letters_bucket.clone(),
             dead_letters_prefix: sink.dead_letters_prefix.clone(),
             failover: Duration::from_secs(10),

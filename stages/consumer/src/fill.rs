@@ -237,8 +237,9 @@ impl<S: Sink> Filler<S> {
 
     /// Closes the open range, if there is one, and hands it on.
     async fn close(&mut self) -> Result<(), FillFailed> {
-        let closed =
-            self.open.take().and_then(|open| open.close(self.start_exclusive.clone(), self.shared.recipe.clone()));
+        let (start, recipe) = (self.start_exclusive.clone(), self.shared.recipe.clone());
+        let repeats = self.shared.config.repeats.clone();
+        let closed = self.open.take().and_then(|open| open.close(start, recipe, repeats));
         if let Some(closed) = closed {
             self.judge.settle();
             self.start_exclusive = Some(closed.pin.end.clone());

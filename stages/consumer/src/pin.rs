@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::lease::Pending;
+use crate::repeats::RepeatWindow;
 
 /// The version of [`State`]. A worker that finds a greater one must not touch the range.
 const VERSION: u64 = 1;
@@ -46,6 +47,8 @@ pub(crate) struct Pin {
     pub(crate) records: u64,
     /// What the sink did with them.
     pub(crate) recipe: RecipeHash,
+    /// Which of them were left out.
+    pub(crate) repeats: Option<RepeatWindow>,
 }
 
 impl Pin {
@@ -61,6 +64,7 @@ impl Pin {
             first: self.first.clone(),
             records: self.records,
             recipe: self.recipe.clone(),
+            repeats: self.repeats.clone(),
         };
         // Texts and numbers into memory: nothing in it could fail to serialise.
         serde_json::to_vec(&state).unwrap_or_default()
@@ -76,8 +80,8 @@ pub(crate) fn read(end: Position, state: Option<&[u8]>) -> Pending {
         Err(_) => return Pending::Foreign,
     }
     match serde_json::from_slice::<State>(state) {
-        Ok(State { penstock: _, start, first, records, recipe }) => {
-            Pending::Pin(Pin { start_exclusive: start, first, end, records, recipe })
+        Ok(State { penstock: _, start, first, records, recipe, repeats }) => {
+            Pending::Pin(Pin { start_exclusive: start, first, end, records, recipe, repeats })
         }
         // Names our version and cannot be read: whoever wrote it knew more.
         Err(_) => Pending::Newer { version: VERSION },
@@ -99,6 +103,8 @@ struct State {
     first: Position,
     records: u64,
     recipe: RecipeHash,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    repeats: Option<RepeatWindow>,
 }
 
 #[cfg(test)]
@@ -115,6 +121,7 @@ pub(crate) mod tests {
             end: at(end, 0),
             records: end - start.unwrap_or(0),
             recipe: RecipeHash::of(&Recipe(Bytes::from_static(b"recipe"))),
+            repeats: start.map(|start| RepeatWindow { id_field: "_id".to_owned(), millis: start, records: 7 }),
         }
     }
 

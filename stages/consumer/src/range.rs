@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::dead_letters::Letters;
 use crate::pin::{Pin, RecipeHash};
+use crate::repeats::RepeatWindow;
 
 /// The range that is being filled. It counts against the ranges that may be in memory until it is dropped.
 pub(crate) struct Open<B> {
@@ -133,10 +134,15 @@ impl<B: Batch> Open<B> {
     }
 
     /// Fixes the end. `None` when nothing was pushed.
-    pub(crate) fn close(self, start_exclusive: Option<Position>, recipe: RecipeHash) -> Option<Closed<B>> {
+    pub(crate) fn close(
+        self,
+        start_exclusive: Option<Position>,
+        recipe: RecipeHash,
+        repeats: Option<RepeatWindow>,
+    ) -> Option<Closed<B>> {
         let (first, end) = self.filling.span.clone()?;
         let filled = self.filling.into_filled();
-        let pin = Pin { start_exclusive, first, end, records: filled.records, recipe };
+        let pin = Pin { start_exclusive, first, end, records: filled.records, recipe, repeats };
         Some(Closed { filled, pin, _room: self.room })
     }
 }

@@ -78,12 +78,11 @@ async fn too_long(finish: &CancellationToken, limit: Duration) {
 async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals) -> Result<Outcome, Stopped> {
     let mut tenure = Tenure::new(lease);
     keep_recipe(shared, tenure.shard()).await;
-    let mut judge = Judge::new();
-    finish_pending(shared, &mut tenure, &mut judge).await?;
+    let judge = finish_pending(shared, &mut tenure).await?;
     let beginning = Beginning {
         starting_at: starting_at(shared, &mut tenure).await?,
         start_exclusive: tenure.lease().checkpoint.position().cloned(),
-        judge,
+        judge: judge.with_window(shared.config.repeats.as_ref()),
     };
     let (filled, tenure) = fill_and_commit(shared, tenure, beginning, &signals.finish).await?;
     match filled {
@@ -113,14 +112,13 @@ async fn keep_recipe<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId) {
 }
 
 /// A range that is pinned comes before anything else.
-async fn finish_pending<S: Sink>(
-    shared: &Arc<Shared<S>>,
-    tenure: &mut Tenure,
-    judge: &mut Judge,
-) -> Result<(), Stopped> {
+async fn finish_pending<S: Sink>(shared: &Arc<Shared<S>>, tenure: &mut Tenure) -> Result<Judge, Stopped> {
+    let mut judge = Judge::new(shared.config.repeats.clone());
     match tenure.lease().pending.clone() {
         Some(Pending::Pin(pin)) => {
-            let settled = replay(shared, tenure.shard(), &pin, judge).await?;
+            // With the window that it was pinned with, which an edited Pipeline may have changed.
+            judge = judge.with_window(pin.repeats.as_ref());
+            let settled = replay(shared, tenure.shard(), &pin, &mut judge).await?;
             tenure.commit(&shared.table, &shared.troubles, &pin, None).await?;
             note(shared, &shared.metrics.shard(tenure.shard()), tenure.shard(), &pin, settled);
         }
@@ -131,7 +129,7 @@ async fn finish_pending<S: Sink>(
         // Decisions leave such a lease alone.
         Some(Pending::Newer { .. }) | None => {}
     }
-    Ok(())
+    Ok(judge)
 }
 
 /// Where reading begins when there is no position yet.

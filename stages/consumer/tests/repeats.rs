@@ -12,7 +12,7 @@ use harness::{Running, TestSink, World, eventually};
 use penstock_consumer::{ConsumerConfig, RepeatWindow};
 
 fn window() -> RepeatWindow {
-    RepeatWindow { id_field: "_id".to_owned(), time: Duration::from_secs(600), records: 100_000 }
+    RepeatWindow { id_field: "_id".to_owned(), millis: 600_000, records: 100_000 }
 }
 
 fn config(world: &World, worker: &str) -> ConsumerConfig {
@@ -103,6 +103,23 @@ async fn a_pinned_range_leaves_out_the_same_after_a_crash() {
     assert_eq!(world.store.entries().len(), 2);
     assert_eq!((summary.records_read(), summary.repeats()), (60, 30));
     assert_each_once(&world, 0..70);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pinned_range_keeps_the_window_that_it_was_pinned_with() {
+    let world = World::start(1).await;
+    world.put_all(&rows(0..40)).await;
+    world.put_all(&rows(20..60)).await;
+    let sink = world.sink().max_age(Duration::from_millis(50));
+    sink.faults.applies.store(1_000_001, Ordering::Relaxed);
+    let crashing = run(&world, "a", sink);
+    eventually("the range is applied", async || stored(&world).len() == 60).await;
+    crashing.crash().await;
+    // The Pipeline was edited meanwhile, so that duplicates are kept.
+    world.put_all(&rows(50..60)).await;
+    let summary = world.run("b", world.sink()).at_tip().await;
+    assert_eq!((summary.repeats(), world.store.records()), (20, 70));
     world.stop().await;
 }
 

@@ -34,6 +34,7 @@ pub(super) fn of(rule: &Rule, node: &Value) -> Vec<Culprit> {
         ("duplicate_stream", _) => repeated(streams(node), "stream", "two buffers cannot be the same stream"),
         ("duplicate_table", _) => repeated(tables(node), "table", "a table may be written by one sink only"),
         ("id_fields_differ", _) => id_fields(node),
+        ("duplicates_without_id", _) => duplicates_without_id(node),
         ("row_too_large", _) => large_rows(node),
         ("sums_in_put", _) => present(node, &["set", "add"], rule.message),
         ("attribute_twice", _) => attributes_twice(node),
@@ -212,6 +213,24 @@ fn id_fields(spec: &Value) -> Vec<Culprit> {
                 ),
                 cure: None,
             })
+        })
+        .collect()
+}
+
+fn duplicates_without_id(spec: &Value) -> Vec<Culprit> {
+    let has_id = |buffer: &Value| {
+        items(spec, "sources").any(|(_, source)| source["to"] == buffer["name"] && source["idField"].is_string())
+    };
+    items(spec, "buffers")
+        .filter(|(_, buffer)| buffer["duplicates"].is_object() && buffer["duplicates"]["policy"] != "Keep")
+        .filter(|(_, buffer)| !has_id(buffer))
+        .map(|(index, buffer)| Culprit {
+            path: Path::of("buffers").index(index).key("duplicates"),
+            message: format!(
+                "no source of the buffer `{}` has an `idField`, by which duplicates are known",
+                text(buffer, "name")
+            ),
+            cure: None,
         })
         .collect()
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{PlanError, StreamPlan, millis_or, of_sink, of_source, resource_name, size_or};
 use crate::spec::{
-    Aggregation, Compression, KeyField, KeyType, Number, ObjectFormat, Pipeline, Sink, Source, StartAt, Table, Write,
+    Aggregation, Compression, DuplicatePolicy, KeyField, KeyType, Number, ObjectFormat, Pipeline, Sink, Source,
+    StartAt, Table, Write,
 };
 
 /// The configuration of one stage, complete: every default is filled in.
@@ -105,6 +106,9 @@ pub struct SinkStage {
     /// The field that holds a record's id, as the sources of the stream declare it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_field: Option<String>,
+    /// Which records are left out, since their id was in the stream before; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<DuplicateWindow>,
     /// The VRL program that each record passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<String>,
@@ -114,6 +118,16 @@ pub struct SinkStage {
     pub dead_letters_bucket: String,
     /// The first part of the keys of dead letters; ends with a slash.
     pub dead_letters_prefix: String,
+}
+
+/// How far back a record with the same id makes a record a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DuplicateWindow {
+    /// The longest time between the arrivals of the two.
+    pub millis: u64,
+    /// The greatest number of records with ids from one to the other.
+    pub records: u64,
 }
 
 /// Where records end up.
@@ -265,6 +279,7 @@ pub(super) fn sink(pipeline: &Pipeline, sink: &Sink, stream: &str) -> Result<Sta
         lease_table: lease_table(pipeline, sink),
         start_at: sink.start_at.unwrap_or_default(),
         id_field: id_field(pipeline, &sink.from),
+        duplicates: duplicates(pipeline, &sink.from)?,
         process: sink.process.clone(),
         target,
         dead_letters_bucket,
@@ -280,6 +295,19 @@ pub(super) fn lease_table(pipeline: &Pipeline, sink: &Sink) -> String {
 /// The id field of the records in a buffer: validation sees to it that its sources agree.
 fn id_field(pipeline: &Pipeline, buffer: &str) -> Option<String> {
     pipeline.spec.sources.iter().filter(|source| source.to == buffer).find_map(|source| source.id_field.clone())
+}
+
+/// Duplicates are left out wherever records have ids, unless the buffer says otherwise.
+fn duplicates(pipeline: &Pipeline, buffer: &str) -> Result<Option<DuplicateWindow>, PlanError> {
+    let declared = pipeline.spec.buffers.iter().find(|declared| declared.name == buffer);
+    let duplicates = declared.and_then(|declared| declared.duplicates.clone()).unwrap_or_default();
+    if id_field(pipeline, buffer).is_none() || duplicates.policy == Some(DuplicatePolicy::Keep) {
+        return Ok(None);
+    }
+    let part = || format!("buffer {buffer:?}: duplicates.window");
+    let millis = millis_or(duplicates.window.as_ref(), 600_000, part)?;
+    let records = duplicates.records.and_then(|records| u64::try_from(records).ok()).unwrap_or(250_000);
+    Ok(Some(DuplicateWindow { millis, records }))
 }
 
 fn table_target(sink: &Sink, table: &Table) -> Result<TableTarget, PlanError> {

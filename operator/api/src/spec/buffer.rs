@@ -15,6 +15,38 @@ pub struct Buffer {
     /// A Kinesis data stream, which Penstock makes and keeps as it says here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kinesis: Option<Kinesis>,
+    /// What happens with records whose id was in the buffer before: a client that got no answer sends them again.
+    /// Needs `idField` in the sources. Sinks leave them out by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<Duplicates>,
+}
+
+/// Records whose id was in the buffer before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Duplicates {
+    /// `Remove` (the default): every sink stores an id once within the window. `Keep`: every record is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<DuplicatePolicy>,
+    /// How long after a record another one with its id is a duplicate. Default `10m`. Whoever takes over a shard
+    /// reads so much of it again first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 5), regex(pattern = patterns::DUPLICATE_WINDOW))]
+    pub window: Option<String>,
+    /// And within how many records of its shard. Default 250000. Each takes some 25 bytes of memory, for each sink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub records: Option<i32>,
+}
+
+/// What happens with duplicates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DuplicatePolicy {
+    /// Sinks leave them out.
+    #[default]
+    Remove,
+    /// Sinks store them like any record.
+    Keep,
 }
 
 /// A Kinesis data stream.

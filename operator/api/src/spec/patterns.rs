@@ -14,6 +14,8 @@ pub const ENDPOINT: &str = "^https?://[^ /]+/?$";
 pub const AWS_NAME: &str = "^[a-zA-Z0-9_.-]+$";
 /// How long a stream keeps its records.
 pub const RETENTION: &str = "^[1-9][0-9]{0,3}(h|d)$";
+/// How long an id is remembered: less than a day, since no stream keeps records for less.
+pub const DUPLICATE_WINDOW: &str = "^([1-9][0-9]{0,3}s|[1-9][0-9]{0,2}m|([1-9]|1[0-9]|2[0-3])h)$";
 /// The largest record of a stream, in whole KiB.
 pub const RECORD_SIZE: &str = "^[1-9][0-9]{0,4}(Ki|Mi)$";
 /// A key of KMS: its id, its ARN, an alias or an alias' ARN (StartStreamEncryption API reference).
@@ -49,6 +51,7 @@ pub fn meaning(pattern: &str) -> Option<&'static str> {
         ENDPOINT => "a URL without a path, such as `http://127.0.0.1:4566`",
         AWS_NAME => "letters, digits, `_`, `.` and `-` only",
         RETENTION => "whole hours or days, such as `48h` or `7d`",
+        DUPLICATE_WINDOW => "a time of less than a day: up to `9999s`, `999m` or `23h`, such as `10m`",
         RECORD_SIZE => "a size from `1Mi` to `10Mi`, such as `2Mi` or `1536Ki`",
         KMS_KEY => "a key of KMS: its id, its ARN or an alias, such as `alias/orders`",
         BUCKET => {

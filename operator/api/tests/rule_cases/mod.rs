@@ -46,6 +46,16 @@ pub(crate) const CASES: &[Case] = &[
         )],
     },
     Case {
+        code: "duplicates_without_id",
+        accepted: &[(SHARDS, "        shards: 2\n      duplicates: { policy: Remove, window: 1h, records: 1000 }\n")],
+        refused: &[(SECOND_SOURCE, "  buffers:\n    - { name: unread, kinesis: {}, duplicates: { window: 5m } }")],
+    },
+    Case {
+        code: "duplicates_without_id",
+        accepted: &[(SECOND_SOURCE, "  buffers:\n    - { name: unread, kinesis: {}, duplicates: { policy: Keep } }")],
+        refused: &[],
+    },
+    Case {
         code: "duplicate_path",
         accepted: &[(
             SECOND_SOURCE,

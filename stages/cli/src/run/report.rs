@@ -139,6 +139,9 @@ impl Report {
                 for store in stores {
                     line(store.describe(), store.records, store.repeats, store.total.as_ref());
                 }
+                for (name, summary) in self.counted.iter().filter(|(_, summary)| summary.repeats() > 0) {
+                    line(format!("duplicates left out by {name}"), summary.repeats(), None, None);
+                }
             }
             None => {
                 for (name, summary) in &self.counted {

@@ -14,13 +14,20 @@ use crate::shared::Shared;
 
 /// The judge of one shard, for as long as one worker works on it.
 pub(crate) struct Judge {
+    /// `None`: no record is a repeat.
+    window: Option<RepeatWindow>,
     /// `None` before the window was read.
     memory: Option<Memory>,
 }
 
 impl Judge {
-    pub(crate) fn new() -> Self {
-        Self { memory: None }
+    pub(crate) fn new(window: Option<RepeatWindow>) -> Self {
+        Self { window, memory: None }
+    }
+
+    /// What is remembered goes on to be of use where the window is the same.
+    pub(crate) fn with_window(self, window: Option<&RepeatWindow>) -> Self {
+        if self.window.as_ref() == window { self } else { Self::new(window.cloned()) }
     }
 
     /// Judges the user records of the next stream record.
@@ -32,7 +39,7 @@ impl Judge {
         shard: &ShardId,
         records: Vec<Record>,
     ) -> Result<Option<Part>, ReadFailed> {
-        let (Some(repeats), Some(first)) = (&shared.config.repeats, records.first()) else {
+        let (Some(repeats), Some(first)) = (&self.window, records.first()) else {
             return Ok(Part::new(records, |_| false));
         };
         let memory = match &mut self.memory {
@@ -79,6 +86,9 @@ pub(super) fn appearance(repeats: &RepeatWindow, record: &Record) -> Option<Appe
 }
 
 pub(super) fn reach(repeats: &RepeatWindow) -> Reach {
-    let millis = |time: std::time::Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
-    Reach { millis: millis(repeats.time), records: repeats.records, skew_millis: millis(SKEW) }
+    Reach {
+        millis: i64::try_from(repeats.millis).unwrap_or(i64::MAX),
+        records: repeats.records,
+        skew_millis: i64::try_from(SKEW.as_millis()).unwrap_or(i64::MAX),
+    }
 }
