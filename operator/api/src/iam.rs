@@ -84,7 +84,7 @@ fn of_stage(stage: &StageConfig, account: &Account) -> Policy {
     let arns = Arns::new(&stage.aws.region, account);
     match &stage.kind {
         StageKind::Http(http) => {
-            Policy::of(vec![Statement::new("Stream", actions::WRITE_STREAM, vec![arns.stream(&http.stream)])])
+            Policy::of(vec![Statement::new("WriteStream", actions::WRITE_STREAM, vec![arns.stream(&http.stream)])])
         }
         StageKind::Sink(sink) => of_sink(sink, &arns),
     }
@@ -92,7 +92,7 @@ fn of_stage(stage: &StageConfig, account: &Account) -> Policy {
 
 fn of_sink(sink: &SinkStage, arns: &Arns<'_>) -> Policy {
     let mut statements = vec![
-        Statement::new("Stream", actions::READ_STREAM, vec![arns.stream(&sink.stream)]),
+        Statement::new("ReadStream", actions::READ_STREAM, vec![arns.stream(&sink.stream)]),
         Statement::new("Leases", actions::LEASES, vec![arns.table(&sink.lease_table)]),
     ];
     match &sink.target {

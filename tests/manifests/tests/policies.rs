@@ -23,10 +23,14 @@ const IN_ENGINES_ONLY: &str = "s3:CreateBucket";
 /// The actions that the calls in these files and folders need.
 fn needed(places: &[&str]) -> BTreeSet<String> {
     let text: String = places.iter().map(|place| text_of(place)).collect();
-    let called = |operation: &str| text.contains(&format!(".{operation}()"));
-    let lines = OPERATIONS.lines().map(|line| line.split_once(' ').unwrap());
-    let needed =
-        lines.filter(|(_, operation)| called(operation)).flat_map(|(service, operation)| of(service, operation));
+    let operations: Vec<_> = OPERATIONS.lines().map(|line| line.split_once(' ').unwrap()).collect();
+    // Where two services have an operation of one name, the client is called by the service's.
+    let is_shared = |name: &str| operations.iter().filter(|(_, operation)| *operation == name).count() > 1;
+    let called = |(service, operation): &&(&str, &str)| {
+        let client = if is_shared(operation) { service } else { "" };
+        text.contains(&format!("{client}.{operation}()"))
+    };
+    let needed = operations.iter().filter(called).flat_map(|(service, operation)| of(service, operation));
     needed.filter(|action| action != IN_ENGINES_ONLY).collect()
 }
 

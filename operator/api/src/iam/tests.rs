@@ -47,7 +47,7 @@ fn a_source_may_write_to_its_stream_and_nothing_else() {
         json!({
             "Version": "2012-10-17",
             "Statement": [{
-                "Sid": "Stream",
+                "Sid": "WriteStream",
                 "Effect": "Allow",
                 "Action": ["kinesis:ListShards", "kinesis:PutRecords"],
                 "Resource": ["arn:aws:kinesis:eu-west-1:111122223333:stream/prod.shop.events"],

@@ -24,6 +24,8 @@ pub(super) struct View {
 
 /// The reason where the operator has said nothing yet.
 const NOTHING_SAID: &str = "NotSeen";
+/// The reason where it was ready, and has changed since.
+const CHANGED: &str = "Changed";
 
 impl View {
     /// The Pipelines in an answer: one, or a list.
@@ -40,11 +42,13 @@ impl View {
         let status: PipelineStatus = serde_json::from_value(pipeline["status"].clone()).unwrap_or_default();
         let up_to_date = status.observed_generation == pipeline["metadata"]["generation"].as_i64();
         let said = status.conditions.iter().find(|condition| condition.condition_type == "Ready");
+        let was_ready = said.is_some_and(|said| said.status == ConditionStatus::True);
+        let reason = if was_ready && !up_to_date { CHANGED } else { said.map_or(NOTHING_SAID, |said| &said.reason) };
         Self {
             namespace: text("/metadata/namespace").unwrap_or_default(),
             name: text("/metadata/name").unwrap_or_default(),
-            ready: up_to_date && said.is_some_and(|said| said.status == ConditionStatus::True),
-            reason: said.map_or(NOTHING_SAID, |said| &said.reason).to_owned(),
+            ready: was_ready && up_to_date,
+            reason: reason.to_owned(),
             up_to_date,
             deleting: text("/metadata/deletionTimestamp").is_some(),
             created: text("/metadata/creationTimestamp").unwrap_or_default(),
