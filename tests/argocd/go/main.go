@@ -75,8 +75,12 @@ func kstatus(file string) error {
 	if err != nil {
 		return err
 	}
+	text, err = yaml.YAMLToJSON(text)
+	if err != nil {
+		return err
+	}
 	var object unstructured.Unstructured
-	if err := yaml.Unmarshal(text, &object.Object); err != nil {
+	if err := object.UnmarshalJSON(text); err != nil {
 		return err
 	}
 	result, err := status.Compute(&object)

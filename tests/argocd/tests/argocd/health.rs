@@ -21,10 +21,16 @@ fn argo_cd_s_command_tells_the_health_that_each_case_says() {
     for tracking in [Tracking::Annotation, Tracking::Label] {
         for (file, status, message) in cases() {
             let Some(said) = argo_cd_says(tracking, &file).unwrap() else { return };
+            // Of what is being deleted Argo CD does not ask the script.
+            let message = if is_going(&file) { "Pending deletion".to_owned() } else { message };
             let expected = format!("STATUS: {status}\nMESSAGE: {message}\n");
             assert_eq!(said, expected, "{}, tracked by {}", file.display(), tracking.as_str());
         }
     }
+}
+
+fn is_going(file: &Path) -> bool {
+    !documents(&read(file).unwrap()).unwrap()[0]["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// Flux has no word for a Pipeline that rests: it is not ready. Neither has it one for what was never looked at, other than
@@ -32,11 +38,11 @@ fn argo_cd_s_command_tells_the_health_that_each_case_says() {
 #[test]
 fn flux_takes_a_pipeline_for_what_argo_cd_takes_it_for() {
     for (file, status, _) in cases() {
-        let expected = match (file.file_stem().unwrap().to_str().unwrap(), status.as_str()) {
-            ("new", _) => "Current",
-            ("deleting", _) => "Terminating",
-            (_, "Healthy") => "Current",
-            (_, "Degraded") => "Failed",
+        let expected = match status.as_str() {
+            _ if is_going(&file) => "Terminating",
+            _ if file.ends_with("new.yaml") => "Current",
+            "Healthy" => "Current",
+            "Degraded" => "Failed",
             _ => "InProgress",
         };
         let Some(said) = flux_says(&file).unwrap() else { return };

@@ -49,7 +49,6 @@ async fn both_ways_of_applying(tracking: Tracking) {
 struct Story<'a> {
     argo: &'a Argo,
     tracking: Tracking,
-    server_side: bool,
     world: World,
     repository: Repository,
     application: Application<'a>,
@@ -78,18 +77,7 @@ impl<'a> Story<'a> {
         let sources = json!([{ "repoURL": repository.url(), "targetRevision": "main", "path": "shop" }]);
         let application = application(&name, &world.namespace, sources, server_side)?;
         let application = Application::create(argo, application).await?;
-        Ok(Self {
-            argo,
-            tracking,
-            server_side,
-            world,
-            repository,
-            application,
-            name,
-            manifest,
-            revision,
-            _operator: operator,
-        })
+        Ok(Self { argo, tracking, world, repository, application, name, manifest, revision, _operator: operator })
     }
 
     async fn tell(mut self) -> anyhow::Result<()> {

@@ -83,9 +83,11 @@ impl Run {
             Target::Aws => Fault::Answer(failure.clone()),
             Target::Kubernetes => Fault::None,
         });
-        self.ask_for_a_look().await?;
+        self.ask_for_a_look("now").await?;
         self.record("aws-fails", Some("AwsFails")).await?;
         self.wire.follow(|_| Fault::None);
+        self.ask_for_a_look("again").await?;
+        self.said("Ready").await?;
 
         let keys = json!({ "apiKeys": { "secretName": "no-such-keys" } });
         self.apply(whole.clone().with("/spec/sources/0/http/auth", keys)?).await?;
@@ -143,8 +145,8 @@ impl Run {
         Ok(())
     }
 
-    async fn ask_for_a_look(&self) -> anyhow::Result<()> {
-        let asked = json!({ "metadata": { "annotations": { (names::REQUEST_ANNOTATION): "now" } } });
+    async fn ask_for_a_look(&self, value: &str) -> anyhow::Result<()> {
+        let asked = json!({ "metadata": { "annotations": { (names::REQUEST_ANNOTATION): value } } });
         self.world.pipelines().patch(PIPELINE, &PatchParams::default(), &Patch::Merge(asked)).await?;
         Ok(())
     }
@@ -194,7 +196,16 @@ async fn stream_of_somebody_else(plane: &Plane) -> anyhow::Result<()> {
     world.account.clients.kinesis.create_stream().stream_name(stream).shard_count(1).send().await?;
     let _operator = world.operator(&Wire::default()).await?;
     world.apply(&Manifest::example(PIPELINE)?).await?;
-    compare("not-ours", said(&world, "NotOurs").await?)
+    said(&world, "NotOurs").await?;
+    // What is the Pipeline's own is made all the same.
+    let settled = eventually("its tables are ready", async || {
+        let pipeline = world.pipelines().get(PIPELINE).await?;
+        let conditions = pipeline.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let is_ready = |condition: &Value| condition["type"] == "Tables" && condition["status"] == "True";
+        ensure!(conditions.iter().any(is_ready), "{}", Value::from(conditions));
+        Ok(pipeline)
+    });
+    compare("not-ours", settled.await?)
 }
 
 fn compare(file: &str, pipeline: DynamicObject) -> anyhow::Result<()> {
