@@ -14,7 +14,7 @@ const CHECKSUM: usize = 4;
 
 /// One message of an event stream, with its payload in JSON.
 #[derive(Debug)]
-pub(in super::super) enum Message {
+pub(crate) enum Message {
     /// What every event stream of a JSON protocol begins with.
     InitialResponse,
     /// An event.

@@ -38,6 +38,7 @@ public final class Application {
     private final Options options;
     private final Output output;
     private final Scheduler scheduler;
+    private volatile boolean gaveUp;
 
     private Application(Options options) throws IOException {
         this.options = options;
@@ -47,18 +48,30 @@ public final class Application {
 
     public static void main(String[] arguments) throws Exception {
         Application application = new Application(Options.parse(arguments));
-        Thread reading = new Thread(application.scheduler, "scheduler");
+        Thread reading = new Thread(application::read, "scheduler");
         reading.start();
         Thread standardInput = new Thread(application::awaitEndOfInput, "standard-input");
         standardInput.setDaemon(true);
         standardInput.start();
         application.output.awaitStop();
+        if (application.gaveUp) {
+            System.exit(2);
+        }
         Future<Boolean> stopped = application.scheduler.startGracefulShutdown();
         boolean inTime = stopped.get(STOP_SECONDS, TimeUnit.SECONDS);
         reading.join(TimeUnit.SECONDS.toMillis(STOP_SECONDS));
         application.output.close();
         // The KCL leaves threads behind that keep the process alive.
         System.exit(inTime ? 0 : 3);
+    }
+
+    /** Reads until told to stop. The KCL ends by itself when it cannot begin. */
+    private void read() {
+        scheduler.run();
+        if (!scheduler.hasGracefulShutdownStarted()) {
+            gaveUp = true;
+            output.stop();
+        }
     }
 
     private void awaitEndOfInput() {
