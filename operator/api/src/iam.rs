@@ -49,15 +49,17 @@ fn of_operator(plan: &Plan, account: &Account) -> Policy {
     let resources = &plan.resources;
     let streams: Vec<_> = resources.streams.iter().map(|stream| arns.stream(&stream.name)).collect();
     let tables: Vec<_> = resources.tables.iter().map(|table| arns.table(&table.name)).collect();
-    let leases = resources.tables.iter().filter(|table| table.purpose == TablePurpose::Leases);
-    let timed = resources.tables.iter().filter(|table| table.ttl_attribute.is_some());
+    let leases = resources.tables.iter().filter(|table| matches!(table.purpose, TablePurpose::Leases { .. }));
+    let data = resources.tables.iter().filter(|table| table.purpose == TablePurpose::Data);
+    let recovered = resources.tables.iter().filter(|table| table.point_in_time_recovery.is_some());
     let ours = [(NAMESPACE_TAG, first.pipeline.namespace.as_str()), (PIPELINE_TAG, first.pipeline.name.as_str())];
     let doomed_streams = resources.streams.iter().filter(|stream| stream.deletion_policy == DeletionPolicy::Delete);
     let doomed_tables = resources.tables.iter().filter(|table| table.deletion_policy == DeletionPolicy::Delete);
     Policy::of(vec![
         Statement::new("Streams", actions::KEEP_STREAM, streams.clone()),
         Statement::new("Tables", actions::KEEP_TABLE, tables),
-        Statement::new("TimeToLive", actions::KEEP_TTL, timed.map(|table| arns.table(&table.name)).collect()),
+        Statement::new("TimeToLive", actions::KEEP_TTL, data.map(|table| arns.table(&table.name)).collect()),
+        Statement::new("Recovery", actions::KEEP_RECOVERY, recovered.map(|table| arns.table(&table.name)).collect()),
         Statement::new("Buckets", actions::LOOK_AT_BUCKET, buckets(&resources.buckets, &arns)),
         Statement::new("DrainStreams", actions::DRAIN_STREAM, streams),
         Statement::new("DrainLeases", actions::DRAIN_LEASES, leases.map(|table| arns.table(&table.name)).collect()),

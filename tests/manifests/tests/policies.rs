@@ -73,6 +73,7 @@ fn the_operator_is_granted_the_actions_of_its_calls() {
         actions::KEEP_STREAM,
         actions::KEEP_TABLE,
         actions::KEEP_TTL,
+        actions::KEEP_RECOVERY,
         actions::LOOK_AT_BUCKET,
         actions::DRAIN_STREAM,
         actions::DRAIN_LEASES,

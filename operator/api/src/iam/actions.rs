@@ -7,13 +7,24 @@ pub const KEEP_STREAM: &[&str] = &[
     "kinesis:CreateStream",
     "kinesis:AddTagsToStream",
     "kinesis:IncreaseStreamRetentionPeriod",
+    "kinesis:DecreaseStreamRetentionPeriod",
+    "kinesis:UpdateMaxRecordSize",
+    "kinesis:StartStreamEncryption",
+    "kinesis:StopStreamEncryption",
     "kinesis:UpdateShardCount",
     "kinesis:UpdateStreamMode",
 ];
-/// Tables are looked at, created with tags, and adopted by a tag.
-pub const KEEP_TABLE: &[&str] =
-    &["dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "dynamodb:CreateTable", "dynamodb:TagResource"];
-/// The time to live of a table that asks for one.
+/// Tables are looked at, created with tags, adopted by a tag, and changed in place.
+pub const KEEP_TABLE: &[&str] = &[
+    "dynamodb:DescribeTable",
+    "dynamodb:ListTagsOfResource",
+    "dynamodb:CreateTable",
+    "dynamodb:TagResource",
+    "dynamodb:UpdateTable",
+];
+/// Whether a table can be restored, where the Pipeline says so.
+pub const KEEP_RECOVERY: &[&str] = &["dynamodb:DescribeContinuousBackups", "dynamodb:UpdateContinuousBackups"];
+/// The time to live of a table of data: it is also switched off.
 pub const KEEP_TTL: &[&str] = &["dynamodb:DescribeTimeToLive", "dynamodb:UpdateTimeToLive"];
 /// HeadBucket.
 pub const LOOK_AT_BUCKET: &[&str] = &["s3:ListBucket"];
