@@ -7,7 +7,7 @@ mod retire;
 use std::sync::Arc;
 
 use kube::runtime::controller::Action;
-use penstock_api::spec::ConditionStatus;
+use penstock_api::spec::{ConditionStatus, PipelineStatus};
 use tracing::Instrument as _;
 
 use crate::apply::error::{Verdict, of_call};
@@ -139,17 +139,21 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
 /// Whether somebody asks for a look, and whether the status says that this very spec's resources were ready.
 fn ask(pipeline: &Pipeline, context: &Context) -> Ask {
     let status = context.written(&pipeline.identity().uid).or_else(|| pipeline.status.clone()).unwrap_or_default();
-    let is_ready = |name: &str| {
-        status.conditions.iter().any(|condition| {
-            condition.condition_type == name
-                && condition.status == ConditionStatus::True
-                && condition.observed_generation == Some(pipeline.generation())
-        })
-    };
     Ask {
         afresh: pipeline.request() != status.observed_request,
-        was_ready: is_ready(conditions::STREAMS) && is_ready(conditions::TABLES),
+        was_ready: resources_were_ready(&status, pipeline.generation()),
     }
+}
+
+/// Buckets are said under `Access`.
+fn resources_were_ready(status: &PipelineStatus, generation: i64) -> bool {
+    [conditions::STREAMS, conditions::TABLES, conditions::ACCESS].iter().all(|name| {
+        status.conditions.iter().any(|condition| {
+            condition.condition_type == *name
+                && condition.status == ConditionStatus::True
+                && condition.observed_generation == Some(generation)
+        })
+    })
 }
 
 /// Lets go what is to go with the Pipeline. Without the finalizer there is nothing: Kubernetes deletes the children.
@@ -324,4 +328,32 @@ pub(crate) fn after_error(pipeline: Arc<Pipeline>, _: &ReportError, context: Arc
 fn not_reported(error: &ReportError) {
     metrics::failure("not_reported");
     tracing::warn!(error = error as &dyn std::error::Error, "a reconcile could not be reported");
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(streams: &str, tables: &str, access: &str) -> PipelineStatus {
+        let said = [("Streams", streams), ("Tables", tables), ("Access", access)];
+        let said = said.map(|(name, status)| {
+            json!({
+                "type": name, "status": status, "observedGeneration": 3,
+                "reason": "R", "message": "", "lastTransitionTime": "2026-11-20T10:00:00Z",
+            })
+        });
+        serde_json::from_value(json!({ "conditions": said })).unwrap()
+    }
+
+    #[test]
+    fn resources_are_trusted_only_if_streams_tables_and_buckets_were_ready_for_this_very_spec() {
+        assert!(resources_were_ready(&status("True", "True", "True"), 3));
+        assert!(!resources_were_ready(&status("True", "True", "True"), 4));
+        assert!(!resources_were_ready(&status("False", "True", "True"), 3));
+        assert!(!resources_were_ready(&status("True", "Unknown", "True"), 3));
+        assert!(!resources_were_ready(&status("True", "True", "False"), 3), "a bucket is missing");
+    }
 }

@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 use crate::argo::Argo;
 
 const REFRESH: &str = "argocd.argoproj.io/refresh";
+/// Some seconds.
+const LOOKS_BETWEEN_REFRESHES: u32 = 50;
 const SERVER_SIDE_APPLY: &str = "ServerSideApply=true";
 
 /// The Application of `examples/argocd`.
@@ -129,9 +131,14 @@ impl<'a> Application<'a> {
     /// # Errors
     /// When it does not come to that.
     pub async fn shows(&self, revision: &str, health: &str) -> anyhow::Result<View> {
-        self.refresh().await?;
         let what = format!("{} has synced {revision} and is {health}", self.name);
+        let mut looks = 0;
         let shown = eventually(&what, async || {
+            // Asked in the middle of a look, Argo CD forgets it.
+            if looks % LOOKS_BETWEEN_REFRESHES == 0 {
+                self.refresh().await?;
+            }
+            looks += 1;
             let view = self.view().await?;
             if !view.is(revision, health) {
                 bail!("{view:#?}");

@@ -85,6 +85,24 @@ impl World {
         Ok(Self { client, limited, namespace, account, roll_out, audit, began, may_be_refused: false })
     }
 
+    /// A namespace that somebody else makes, where the operator has all rights and nobody rolls Deployments out yet.
+    ///
+    /// # Errors
+    /// When there is no way to the API server.
+    pub fn of_another(plane: &Plane, namespace: &str, account: Account) -> anyhow::Result<Self> {
+        let client = plane.client()?;
+        Ok(Self {
+            limited: client.clone(),
+            client,
+            namespace: namespace.to_owned(),
+            account,
+            roll_out: tokio::spawn(std::future::ready(())),
+            audit: plane.audit.clone(),
+            began: plane.audit.end(),
+            may_be_refused: true,
+        })
+    }
+
     /// What the operator asked the API server for in this namespace.
     ///
     /// # Errors

@@ -88,6 +88,7 @@ impl<'a> Story<'a> {
         self.is_degraded_while_something_is_missing().await.context("when it is broken")?;
         self.is_suspended_while_the_pipeline_rests().await.context("when it is paused")?;
         self.undoes_an_edit_by_hand().await.context("drift")?;
+        self.leaves_what_the_repository_does_not_speak_of().await.context("pausing by hand")?;
         self.prunes_the_pipeline().await.context("pruning")?;
         self.application.begin_to_delete().await?;
         self.application.gone().await?;
@@ -226,12 +227,7 @@ impl<'a> Story<'a> {
     }
 
     async fn undoes_an_edit_by_hand(&self) -> anyhow::Result<()> {
-        let edits = [
-            ("replace", AGE, json!("9m")),
-            ("add", "/spec/sinks/0/suspend", json!(true)),
-            ("add", "/spec/suspend", json!("Now")),
-            ("remove", "/spec/sinks/1/deadLetters", Value::Null),
-        ];
+        let edits = [("replace", AGE, json!("9m")), ("remove", "/spec/sinks/0/s3/compression", Value::Null)];
         for (operation, path, value) in edits {
             let synced = self.application.view().await?.operation;
             let edit = serde_json::from_value(json!([{ "op": operation, "path": path, "value": value }]))?;
@@ -250,6 +246,17 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
+    /// A field that it does not have is no difference: a Pipeline can be paused by hand.
+    async fn leaves_what_the_repository_does_not_speak_of(&self) -> anyhow::Result<()> {
+        let synced = self.application.view().await?.operation;
+        self.edit(&Patch::Merge(json!({ "spec": { "suspend": "Now" } }))).await?;
+        let view = self.application.shows(&self.revision, "Suspended").await?;
+        ensure!(view.operation == synced, "it was synced: {view:?}");
+        self.edit(&Patch::Merge(json!({ "spec": { "suspend": null } }))).await?;
+        self.application.shows(&self.revision, "Healthy").await?;
+        Ok(())
+    }
+
     async fn prunes_the_pipeline(&mut self) -> anyhow::Result<()> {
         let has_finalizer = self.pipeline().await?.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER);
         ensure!(has_finalizer, "nothing is to be done before it goes");
@@ -257,9 +264,8 @@ impl<'a> Story<'a> {
         ensure!(self.world.account.inventory().await?.contains_key(&stream), "there is no {stream}");
         self.repository.remove(FILE)?;
         self.revision = self.repository.commit("No shop")?;
-        self.application.refresh().await?;
-        self.world.gone(PIPELINE).await.with_context(|| self.argo.said())?;
         self.application.shows(&self.revision, "Healthy").await?;
+        self.world.gone(PIPELINE).await?;
         let left = children(&self.world.client, &self.world.namespace).await?;
         ensure!(left.is_empty(), "{:?}", left.keys());
         ensure!(!self.world.account.inventory().await?.contains_key(&stream), "{stream} is still there");

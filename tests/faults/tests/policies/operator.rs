@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
-use penstock_api::plan::Resources;
+use penstock_api::plan::{BillingPlan, EncryptionPlan, Resources};
 use penstock_api::spec::{Existing, StreamMode};
 use penstock_provision::{Clients, Options, provision, remove};
 
@@ -31,7 +31,7 @@ spec:
       from: events
       dynamodb:
         tables:
-          - { name: bought, partition: { field: InvoiceNo, type: S }, write: put, ttl: { field: until }, deletionPolicy: Delete }
+          - { name: bought, partition: { field: InvoiceNo, type: S }, write: put, ttl: { field: until }, pointInTimeRecovery: false, deletionPolicy: Delete }
           - { name: was-there, partition: { field: Id, type: S }, write: put, existing: Adopt, deletionPolicy: Delete }
       deadLetters: { bucket: bin }
 "#;
@@ -63,6 +63,15 @@ async fn the_operator_works_with_what_its_policy_grants_and_asks_for_all_of_it()
     resources.streams[0].retention_hours = 48;
     resources.streams[1].mode = StreamMode::OnDemand;
     resources.streams[1].shards = None;
+    resources.streams[0].max_record_kib = Some(2048);
+    resources.streams[0].encryption = Some(EncryptionPlan::Kms("alias/aws/kinesis".to_owned()));
+    let bought = resources.tables.iter_mut().find(|table| table.name == "bought").unwrap();
+    bought.billing = Some(BillingPlan::Provisioned { read: 5, write: 5 });
+    bought.point_in_time_recovery = Some(true);
+    provision(&resources, &behind, &options).await.unwrap();
+    resources.streams[0].retention_hours = 24;
+    resources.streams[0].may_shorten = true;
+    resources.streams[0].encryption = Some(EncryptionPlan::None);
     provision(&resources, &behind, &options).await.unwrap();
     delete(&resources, &behind, &options).await;
     assert!(free.kinesis.list_streams().send().await.unwrap().stream_names.is_empty());
