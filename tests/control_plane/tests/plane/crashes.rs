@@ -26,8 +26,9 @@ async fn live(plane: &Plane, wire: Wire) -> anyhow::Result<Life> {
         let _second = world.operator(&second).await?;
         std::future::pending::<anyhow::Result<_>>().await
     };
+    let wires = [&wire, &second];
     tokio::select! {
-        life = story(&world, &[&wire, &second]) => life,
+        life = story(&world, &wires) => life,
         failed = takes_over => failed?,
     }
 }

@@ -1,6 +1,6 @@
 //! Every kind of call of a whole life fails, in every way: what comes of it is the same as when nothing fails.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
 use futures::stream::{self, StreamExt as _};
@@ -38,7 +38,7 @@ fn kind(call: &Call) -> CallKind {
 
 /// Each kind of call to a service fails the first few times.
 fn first_of_each_kind(target: Target, times: u32, fault: Fault) -> Wire {
-    let mut failed: HashMap<_, u32> = HashMap::new();
+    let mut failed: BTreeMap<_, u32> = BTreeMap::new();
     Wire::new(move |call| {
         if call.target != target {
             return Fault::None;

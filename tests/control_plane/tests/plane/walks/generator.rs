@@ -187,7 +187,8 @@ impl Walk {
                 path: format!("/{}-{number}", ["orders", "returns"][self.rng.usize(0..2)]),
                 auth: self.maybe(|_| Auth { api_keys: ApiKeys { secret_name: "ecommerce-keys".to_owned() } }),
                 schema: self.maybe(|rng| {
-                    let schema = json!({ "type": "object", "required": [["a", "b"][rng.usize(0..2)]] });
+                    let field = ["a", "b"][rng.usize(0..2)];
+                    let schema = json!({ "type": "object", "required": [field] });
                     schema.as_object().cloned().unwrap_or_default()
                 }),
                 limits: self.maybe(limits),
