@@ -113,15 +113,15 @@ fn what_was_said_of_a_former_spec_is_no_answer_for_the_new_one() {
 
 #[test]
 fn what_is_written_down_stays_until_a_reconcile_says_otherwise() {
-    let resource = ResourceStatus {
+    let resources = vec![ResourceStatus {
         kind: ResourceKind::Table,
         name: "ecommerce-invoices".to_owned(),
         deletion_policy: DeletionPolicy::Delete,
         stream: None,
-    };
-    let written = PipelineStatus { resources: vec![resource.clone()], ..PipelineStatus::default() };
+    }];
+    let written = PipelineStatus { resources, ..PipelineStatus::default() };
     for findings in [Findings::New, Findings::Invalid("x".to_owned())] {
-        assert_eq!(at(&written, &findings, "2026-01-01T00:00:00Z").resources, [resource.clone()]);
+        assert_eq!(at(&written, &findings, "2026-01-01T00:00:00Z").resources, written.resources);
     }
     assert_eq!(at(&written, &known(StageState::Ready), "2026-01-01T00:00:00Z").resources, []);
 }
