@@ -1,6 +1,7 @@
 //! `penstock-operator`: reads its flags, finds its cluster, and runs the operator until SIGTERM.
 
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,8 +72,18 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match execute(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            error.chain().skip(1).for_each(|cause| eprintln!("  because: {cause}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(args: Args) -> anyhow::Result<()> {
     init_logs(LogFormat::Json, "info,kube_client=off");
     // A second provider cannot be there this early; if it were, it would do as well.
     drop(rustls::crypto::ring::default_provider().install_default());

@@ -17,7 +17,7 @@ const SOURCE: &[&str] = &["stages/ingest/src", "stages/stream/src/write.rs", "st
 /// What every sink calls.
 const SINK: &[&str] = &["stages/consumer/src", "stages/stream/src/read.rs", "stages/stream/src/shards.rs"];
 
-/// Called only where [`penstock_provision::Options::create_buckets`] says so: in engines, where nothing is denied.
+/// Called only where `create_buckets` of `penstock_provision` says so: in engines, where nothing is denied.
 const IN_ENGINES_ONLY: &str = "s3:CreateBucket";
 
 /// The actions that the calls in these files and folders need.

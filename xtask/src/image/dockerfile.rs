@@ -87,7 +87,8 @@ fn included_files(folder: &Path) -> Vec<(PathBuf, String)> {
     let is_test = |path: &Path| {
         let name = path.file_stem().unwrap().to_str().unwrap();
         let declared = ["", "pub(crate) "].map(|visible| format!("#[cfg(test)]\n{visible}mod {name};"));
-        sources.iter().any(|(text, _)| declared.iter().any(|declared| text.contains(declared)))
+        name.ends_with("tests")
+            || sources.iter().any(|(text, _)| declared.iter().any(|declared| text.contains(declared)))
     };
     let mut found = Vec::new();
     for (text, path) in sources.iter().filter(|(_, path)| !is_test(path)) {
