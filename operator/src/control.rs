@@ -1,5 +1,6 @@
 //! The controller: watches fill the caches and ask for reconciles; reconciles run, a bounded number at one time.
 
+mod calm;
 pub mod queue;
 mod triggers;
 
@@ -22,6 +23,7 @@ use crate::names;
 use crate::observe::{Kind, Live};
 use crate::pipeline::Pipeline;
 use crate::reconcile::{after_error, reconcile};
+use calm::{Seen, with_calm};
 use triggers::Triggers;
 
 type Queue = BoxStream<'static, Result<ReconcileRequest<Pipeline>, Infallible>>;
@@ -91,10 +93,10 @@ fn pipelines(
     };
     let (context, health) = (Arc::clone(context), health.clone());
     let mut triggers = Triggers::default();
-    reflector::reflector(writer, watcher(api, watcher::Config::default()).default_backoff())
-        .flat_map(move |event| {
-            let requests = match event {
-                Ok(event) => {
+    with_calm(reflector::reflector(writer, watcher(api, watcher::Config::default()).default_backoff()))
+        .flat_map(move |seen| {
+            let requests = match seen {
+                Seen::Brought(event) => {
                     let listed = matches!(event, Event::InitDone);
                     let turned = triggers.take(&event);
                     turned.gone.iter().for_each(|uid| context.forget(uid));
@@ -103,9 +105,13 @@ fn pipelines(
                     }
                     turned.asks
                 }
-                Err(error) => {
+                Seen::Failed(error) => {
                     watch_failed("Pipeline", &error);
                     health.waits(CONCERN, words(&error));
+                    Vec::new()
+                }
+                Seen::Calm => {
+                    tell_health(&context, &health, None);
                     Vec::new()
                 }
             };
@@ -123,11 +129,10 @@ fn children(kind: Kind, scope: &str, context: &Arc<Context>, health: &Health) ->
     };
     let config = watcher::Config::default().labels(&names::selector());
     let (context, health, scope) = (Arc::clone(context), health.clone(), scope.to_owned());
-    watcher(api, config)
-        .default_backoff()
-        .flat_map(move |event| {
-            let touched = match event {
-                Ok(event) => {
+    with_calm(watcher(api, config).default_backoff())
+        .flat_map(move |seen| {
+            let touched = match seen {
+                Seen::Brought(event) => {
                     let listed = matches!(event, Event::InitDone);
                     let touched = context.children.take(kind, &scope, event);
                     if listed {
@@ -135,10 +140,15 @@ fn children(kind: Kind, scope: &str, context: &Arc<Context>, health: &Health) ->
                     }
                     touched
                 }
-                Err(error) => {
+                Seen::Failed(error) => {
                     watch_failed(kind.as_str(), &error);
                     context.children.fails(kind, &scope, words(&error));
                     tell_health(&context, &health, Some(words(&error)));
+                    Vec::new()
+                }
+                Seen::Calm => {
+                    context.children.works(kind, &scope);
+                    tell_health(&context, &health, None);
                     Vec::new()
                 }
             };

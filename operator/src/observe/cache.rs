@@ -89,6 +89,11 @@ impl ChildCache {
         self.0.write().watches.entry((kind, scope.to_owned())).or_default().trouble = Some(because);
     }
 
+    /// A watch fails no more.
+    pub fn works(&self, kind: Kind, scope: &str) {
+        self.0.write().watches.entry((kind, scope.to_owned())).or_default().trouble = None;
+    }
+
     /// A kind that has not been listed yet in a namespace, and why.
     #[must_use]
     pub fn not_listed(&self, namespace: &str) -> Option<(Kind, Option<String>)> {

@@ -232,12 +232,16 @@ impl Cluster {
     pub fn restart(&self, service: &str, end: End) -> anyhow::Result<()> {
         let file = self.folder.join(PROCESSES).join(service);
         let number = || fs::read_to_string(&file).with_context(|| format!("there is no {service}"));
-        let before = number()?;
         let signal = match end {
             End::Asked => "-TERM",
             End::Killed => "-KILL",
         };
-        run(self.node_command("kill").args([signal, &before]))?;
+        // It may be between two starts: the kubelet gives up where it finds no containerd.
+        let before = eventually(&format!("{service} is there to be ended"), || {
+            let before = number()?;
+            run(self.node_command("kill").args([signal, &before]))?;
+            Ok(before)
+        })?;
         eventually(&format!("{service} is started again"), || {
             if number()? == before { Err(anyhow!("it is still {before}")) } else { Ok(()) }
         })

@@ -12,9 +12,14 @@ use crate::shop::{KEY, Sending, read_back, sample};
 
 const STAGES: [&str; 3] = ["orders", "raw", "tables"];
 
-/// How many rows, and how many of them a second: they are to be on their way while all of it happens.
-fn size() -> (u64, u64) {
-    if std::env::var_os("PENSTOCK_FULL").is_some() { (42_000, 250) } else { (12_000, 120) }
+/// As many as in a month of the shop.
+const ROWS: u64 = 42_000;
+/// Rows a second while things happen: slow enough for all of it. The rest is sent as fast as it goes.
+const RATE: u64 = 60;
+
+/// How often pods and node are killed.
+fn rounds() -> u32 {
+    if std::env::var_os("PENSTOCK_FULL").is_some() { 6 } else { 1 }
 }
 
 #[test]
@@ -29,17 +34,19 @@ fn a_month_of_a_shop_is_stored_once_whatever_happens_to_pods_node_operator_and_s
     pipeline.wait_until_ready();
     setting.done("the Pipeline is ready");
 
-    let (rows, rate) = size();
-    let file = sample(rows, setting.folder.path());
-    let mut sending = Sending::start(&setting, &file, rate);
-    pods_are_killed(&pipeline);
-    node_restarts(&pipeline);
+    let file = sample(ROWS, setting.folder.path());
+    let sending = Sending::start(&setting, &file, RATE);
+    for _ in 0..rounds() {
+        pods_are_killed(&pipeline);
+        node_restarts(&pipeline);
+    }
     operator_is_killed_and_upgraded(&pipeline);
     spec_is_edited(&pipeline);
-    assert!(sending.goes_on(), "all rows were sent before everything had happened: nothing was shown");
-    memory(&setting);
-    sending.finish();
+    sending.interrupt();
+    setting.done("the rest is sent");
+    Sending::resume(&setting, &file).finish();
     setting.done("the file is sent");
+    memory(&setting);
 
     pipeline.patch(&json!([{ "op": "add", "path": "/spec/suspend", "value": "Drain" }])).unwrap();
     pipeline.wait_until("Ready", "False", Some("Suspended"));
@@ -48,7 +55,7 @@ fn a_month_of_a_shop_is_stored_once_whatever_happens_to_pods_node_operator_and_s
     let Some(found) = read_back(&setting, &file) else { return };
     setting.done("the stores are read back");
     assert_eq!(found["problems"], json!([]), "{found:#}");
-    assert_eq!(found["rows"], rows, "{found:#}");
+    assert_eq!(found["rows"], ROWS, "{found:#}");
     eprintln!("{found:#}");
 }
 
@@ -112,17 +119,17 @@ fn names(pipeline: &Pipeline<'_>) -> Vec<String> {
 fn operator_is_killed_and_upgraded(pipeline: &Pipeline<'_>) {
     let setting = pipeline.setting;
     let before = pipeline.templates();
-    let operator = ["--namespace", "penstock", "--selector", "app.kubernetes.io/component=operator"];
-    for id in setting
-        .kubectl(
-            &[&["get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[0].containerID}"][..], &operator]
-                .concat(),
-        )
-        .split_whitespace()
-    {
-        setting.cluster.kill_container(id.strip_prefix("containerd://").unwrap()).unwrap();
+    let replicas = operators(setting).unwrap();
+    assert_eq!(replicas.len(), 2, "{replicas:?}");
+    for container in &replicas {
+        setting.cluster.kill_container(container).unwrap();
     }
-    setting.kubectl(&["rollout", "status", "deployment/penstock-operator", "--namespace", "penstock", "--timeout=3m"]);
+    eventually("every replica of the operator is started again", || {
+        let now = operators(setting)?;
+        ensure!(now.len() == 2 && now.iter().all(|container| !replicas.contains(container)), "{now:?}");
+        Ok(())
+    })
+    .unwrap();
     setting.done("every replica of the operator was killed");
     // Another version, by another name, with other values.
     setting.cluster.tag(IMAGE, "docker.io/library/penstock:next").unwrap();
@@ -146,6 +153,15 @@ fn operator_is_killed_and_upgraded(pipeline: &Pipeline<'_>) {
     pipeline.wait_until_ready();
     assert_eq!(pipeline.templates(), before, "a new version of the operator rolls nothing");
     setting.done("the chart was upgraded");
+}
+
+/// The containers of the operator that are ready.
+fn operators(setting: &Setting) -> anyhow::Result<Vec<String>> {
+    let selector = "app.kubernetes.io/component=operator";
+    let pods = setting.cluster.kubectl_json(["get", "pods", "--namespace", "penstock", "--selector", selector])?;
+    let statuses = pods["items"].as_array().into_iter().flatten().map(|pod| &pod["status"]["containerStatuses"][0]);
+    let ready = statuses.filter(|status| status["ready"] == true).filter_map(|status| status["containerID"].as_str());
+    Ok(ready.map(|id| id.trim_start_matches("containerd://").to_owned()).collect())
 }
 
 fn spec_is_edited(pipeline: &Pipeline<'_>) {

@@ -27,24 +27,40 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
+    /// Begins, at most so many rows a second.
     pub(crate) fn start(setting: &Setting, file: &Path, rate: u64) -> Self {
+        Self::with(setting, file, &["--batch-rows", "50", "--rate", &rate.to_string()])
+    }
+
+    /// Goes on where an earlier one was interrupted, as fast as it can.
+    pub(crate) fn resume(setting: &Setting, file: &Path) -> Self {
+        Self::with(setting, file, &["--resume"])
+    }
+
+    fn with(setting: &Setting, file: &Path, arguments: &[&str]) -> Self {
         let to = format!("http://{}/orders", setting.address("shop", "ecommerce-orders"));
         let log = setting.folder.path().join("send.log");
         let mut client = setting.cluster.command(penstock().unwrap());
-        client.arg("send").arg(file).args(["--to", &to, "--rate", &rate.to_string(), "--quiet", "--batch-rows", "200"]);
-        client.env("PENSTOCK_API_KEY", KEY).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        client.arg("send").arg(file).args(["--to", &to, "--quiet"]).args(arguments).env("PENSTOCK_API_KEY", KEY);
+        client.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         Self { client: client.spawn().unwrap(), log }
     }
 
-    /// Whether it still has rows to send.
-    pub(crate) fn goes_on(&mut self) -> bool {
-        self.client.try_wait().unwrap().is_none()
+    /// Interrupts it, as Ctrl-C does, in the middle of its work.
+    pub(crate) fn interrupt(mut self) {
+        assert!(Command::new("kill").args(["-INT", &self.client.id().to_string()]).status().unwrap().success());
+        let status = self.client.wait().unwrap();
+        assert_eq!(status.code(), Some(130), "all rows were sent before everything had happened: {}", self.said());
     }
 
     /// Waits until all rows were accepted.
     pub(crate) fn finish(mut self) {
         let status = self.client.wait().unwrap();
-        assert!(status.success(), "the client ended with {status}: {}", std::fs::read_to_string(&self.log).unwrap());
+        assert!(status.success(), "the client ended with {status}: {}", self.said());
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 }
 
