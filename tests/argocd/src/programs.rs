@@ -19,7 +19,7 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Those that were built before; `None` where they were not, which is said. In CI, and when everything is to be tested,
+    /// Those that were built before; `None` where they were not, which is said. When everything is to be tested,
     /// they are built: that takes minutes, and who comes meanwhile waits for it.
     ///
     /// # Errors
@@ -28,7 +28,7 @@ impl Programs {
     pub(crate) fn find() -> anyhow::Result<Option<Self>> {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("go");
         let programs = Self { folder: cache()?.join("argocd").join(key(&sources)?) };
-        let may_build = ["CI", "PENSTOCK_FULL"].iter().any(|name| std::env::var_os(name).is_some());
+        let may_build = std::env::var_os("PENSTOCK_FULL").is_some();
         if !programs.are_there() && !may_build {
             eprintln!(
                 "SKIPPED: nothing is tested with Argo CD itself, which `cargo xtask argocd` builds, once, with Go"
