@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::wait::within;
 
@@ -17,9 +17,20 @@ pub(crate) fn name(cluster: &str) -> String {
     format!("penstock-{cluster}")
 }
 
+/// Whether this process may make groups at all.
+pub(crate) fn may_be_made() -> anyhow::Result<()> {
+    let cluster = format!("probe-{}", std::process::id());
+    make(&cluster)?;
+    remove(&cluster)
+}
+
 /// Makes it in every hierarchy.
 pub(crate) fn make(cluster: &str) -> anyhow::Result<()> {
-    for hierarchy in hierarchies() {
+    let hierarchies = hierarchies();
+    if hierarchies.is_empty() {
+        bail!("there is no {ROOT}");
+    }
+    for hierarchy in hierarchies {
         let group = hierarchy.join(name(cluster));
         fs::create_dir_all(&group).with_context(|| format!("{} cannot be made", group.display()))?;
         inherit_cpus(&hierarchy, &group)?;

@@ -10,6 +10,20 @@ use penstock_kubernetes::{go_program, kubernetes};
 use crate::folder::Folder;
 use crate::processes::run;
 
+/// Builds those that are not there yet.
+///
+/// # Errors
+/// When one cannot be built.
+pub(crate) fn build() -> anyhow::Result<()> {
+    kubernetes()?;
+    coredns()?;
+    Ok(())
+}
+
+fn coredns() -> anyhow::Result<PathBuf> {
+    go_program(&crate_folder().join("coredns"), "coredns", "")
+}
+
 /// Puts them into the cluster's folder, by the names under which its processes find them.
 ///
 /// # Errors
@@ -24,7 +38,7 @@ pub(crate) fn install(folder: &Folder) -> anyhow::Result<()> {
         &kubernetes.kubelet,
         &kubernetes.proxy,
     ];
-    let coredns = go_program(&crate_folder().join("coredns"), "coredns", "")?;
+    let coredns = coredns()?;
     for program in of_kubernetes.into_iter().chain([&coredns]) {
         let name = program.file_name().context("a program has no name")?;
         link_or_copy(program, &folder.join("bin").join(name))?;

@@ -53,8 +53,6 @@ pub struct KclOptions {
     pub retrieval: Retrieval,
     /// Stops by itself after so many records, in the middle of whatever they are in.
     pub stop_after: Option<u64>,
-    /// Whether the KCL keeps everything in the lease table instead of three tables.
-    pub one_table: bool,
 }
 
 /// The running application. Killed when dropped.
@@ -191,7 +189,6 @@ impl KclOptions {
             ("--endpoint", self.endpoint.clone()),
             ("--region", REGION.to_owned()),
             ("--retrieval", retrieval.to_owned()),
-            ("--one-table", self.one_table.to_string()),
             ("--failover-millis", "3000".to_owned()),
         ];
         pairs.extend(self.stop_after.map(|records| ("--stop-after", records.to_string())));

@@ -131,6 +131,14 @@ fn operator_is_killed_and_upgraded(pipeline: &Pipeline<'_>) {
     })
     .unwrap();
     setting.done("every replica of the operator was killed");
+    setting.cluster.restart("kube-apiserver", End::Killed).unwrap();
+    setting.cluster.restart("kube-apiserver", End::Killed).unwrap();
+    eventually("the operator is ready when the API server is there again", || {
+        ensure!(operators(setting)?.len() == 2, "a replica is not ready");
+        Ok(())
+    })
+    .unwrap();
+    setting.done("the API server was killed, and the operator is ready again");
     // Another version, by another name, with other values.
     setting.cluster.tag(IMAGE, "docker.io/library/penstock:next").unwrap();
     setting.helm(&[

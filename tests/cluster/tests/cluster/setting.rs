@@ -54,7 +54,7 @@ impl Setting {
         let image = built_image("penstock:0.1.0", setting.folder.path()).unwrap();
         setting.cluster.load(&image).unwrap();
         setting.done("the image is loaded");
-        setting.into()
+        Some(setting)
     }
 
     /// Notes how long it took to come here.
@@ -103,5 +103,22 @@ impl Setting {
     /// Where the engines answer, from within the cluster's network.
     pub(crate) fn engines(&self) -> String {
         format!("http://{}:4566", self.address("penstock", "penstock-local-aws"))
+    }
+}
+
+impl Drop for Setting {
+    /// What a test that fails leaves to be looked at.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for arguments in [
+            &["get", "pods,pipelines", "--all-namespaces", "--output", "wide"][..],
+            &["get", "events", "--all-namespaces", "--field-selector", "type=Warning"],
+            &["logs", "--namespace", "penstock", "--selector", "app.kubernetes.io/name=penstock", "--tail", "20"],
+        ] {
+            let shown = self.cluster.kubectl(arguments).unwrap_or_else(|error| format!("{error:#}"));
+            eprintln!("kubectl {}\n{shown}", arguments.join(" "));
+        }
     }
 }

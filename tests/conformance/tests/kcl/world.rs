@@ -59,7 +59,6 @@ impl World {
             endpoint: self.endpoint().to_owned(),
             retrieval,
             stop_after: None,
-            one_table: false,
         }
     }
 

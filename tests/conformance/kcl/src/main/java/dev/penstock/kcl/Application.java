@@ -114,8 +114,7 @@ public final class Application {
     private CoordinatorConfig coordination(ConfigsBuilder configs) {
         return configs.coordinatorConfig()
                 .parentShardPollIntervalMillis(500)
-                .shardConsumerDispatchPollIntervalMillis(100)
-                .migrateAllEntitiesToLeaseTable(options.flag("one-table"));
+                .shardConsumerDispatchPollIntervalMillis(100);
     }
 
     private LeaseManagementConfig leases(ConfigsBuilder configs) {

@@ -30,8 +30,4 @@ record Options(Map<String, String> values) {
     long number(String name, long otherwise) {
         return values.containsKey(name) ? Long.parseLong(text(name)) : otherwise;
     }
-
-    boolean flag(String name) {
-        return Boolean.parseBoolean(values.get(name));
-    }
 }
