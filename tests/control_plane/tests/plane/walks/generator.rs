@@ -142,6 +142,7 @@ impl Walk {
         let buffer = |(number, kinesis): (&usize, &Kinesis)| Buffer {
             name: buffer_name(*number),
             kinesis: Some(kinesis.clone()),
+            duplicates: None,
         };
         let pipeline = Pipeline {
             api_version: format!("{GROUP}/{VERSION}"),
@@ -264,6 +265,10 @@ impl Walk {
                 BTreeMap::from([("sum".to_owned(), amount)])
             }),
             ttl: None,
+            // Absent means left as it is, so a walk would not come to what a fresh deployment gives.
+            billing: None,
+            point_in_time_recovery: None,
+            deletion_protection: None,
             existing: None,
             deletion_policy: self.deletion_policy(),
         }
