@@ -80,7 +80,7 @@ async fn installs_and_removes(tracking: Tracking, name: &str) -> anyhow::Result<
     }
 
     // Somebody holds the Pipeline, so that what goes before it and what after can be told.
-    hold(&world, &[HELD]).await?;
+    hold(&world, true).await?;
     application.begin_to_delete().await?;
     eventually("the operator has done its part", async || {
         let pipeline = world.pipelines().get(PIPELINE).await?;
@@ -93,7 +93,7 @@ async fn installs_and_removes(tracking: Tracking, name: &str) -> anyhow::Result<
     .with_context(|| argo.said())?;
     let deployment = deployments.get(OPERATOR).await.context("the operator has gone before the Pipeline")?;
     ensure!(deployment.metadata.deletion_timestamp.is_none(), "the operator goes before the Pipeline");
-    hold(&world, &[]).await?;
+    hold(&world, false).await?;
     application.gone().await?;
     ensure!(world.pipelines().list(&ListParams::default()).await?.items.is_empty(), "the Pipeline is still there");
     ensure!(deployments.get_opt(OPERATOR).await?.is_none(), "the operator is still there");
@@ -148,14 +148,19 @@ fn enough_pods() -> Value {
     } })
 }
 
-async fn hold(world: &World, holders: &[&str]) -> anyhow::Result<()> {
-    let pipeline = world.pipelines().get(PIPELINE).await?;
-    let others = pipeline.finalizers().iter().filter(|holder| *holder != HELD).map(String::as_str);
-    let all: Vec<_> = others.chain(holders.iter().copied()).collect();
-    let version = pipeline.resource_version();
-    let patch = json!({ "metadata": { "finalizers": all, "resourceVersion": version } });
-    world.pipelines().patch(PIPELINE, &PatchParams::default(), &Patch::Merge(patch)).await?;
-    Ok(())
+/// With the finalizer of somebody else, or without.
+async fn hold(world: &World, held: bool) -> anyhow::Result<()> {
+    // The operator and Argo CD write to it, too.
+    eventually("the Pipeline is held or released", async || {
+        let pipeline = world.pipelines().get(PIPELINE).await?;
+        let others = pipeline.finalizers().iter().filter(|holder| *holder != HELD).map(String::as_str);
+        let all: Vec<_> = others.chain(held.then_some(HELD)).collect();
+        let version = pipeline.resource_version();
+        let patch = json!({ "metadata": { "finalizers": all, "resourceVersion": version } });
+        world.pipelines().patch(PIPELINE, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        Ok(())
+    })
+    .await
 }
 
 async fn remove_definition(plane: &Plane) -> anyhow::Result<()> {

@@ -266,8 +266,12 @@ impl<'a> Story<'a> {
         self.revision = self.repository.commit("No shop")?;
         self.application.shows(&self.revision, "Healthy").await?;
         self.world.gone(PIPELINE).await?;
-        let left = children(&self.world.client, &self.world.namespace).await?;
-        ensure!(left.is_empty(), "{:?}", left.keys());
+        eventually("its children are gone", async || {
+            let left = children(&self.world.client, &self.world.namespace).await?;
+            ensure!(left.is_empty(), "{:?}", left.keys());
+            Ok(())
+        })
+        .await?;
         ensure!(!self.world.account.inventory().await?.contains_key(&stream), "{stream} is still there");
         ensure!(self.config_maps().get_opt("kept").await?.is_some(), "more was pruned than was removed");
         Ok(())
