@@ -34,6 +34,8 @@ fn nothing_hangs_in_whatever_order_pipelines_namespaces_and_the_release_go() {
 
     // The operator before the Pipeline: it hangs, and goes on when the operator is there again.
     let second = pipeline(&setting, "second");
+    let refused = setting.cluster.helm(["uninstall", "penstock", "--namespace", "penstock"]);
+    assert!(refused.is_err(), "a Pipeline that needs the operator is in the way");
     setting.helm(&["uninstall", "penstock", "--namespace", "penstock", "--no-hooks", "--wait"]);
     setting.kubectl(&["delete", "pipeline", second.name, "--namespace", second.namespace, "--wait=false"]);
     setting.install();
