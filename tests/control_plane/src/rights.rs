@@ -182,9 +182,11 @@ pub(crate) async fn may_set_owners(limited: &Client, namespace: &str) -> anyhow:
         "apiVersion": "penstock.dev/v1alpha1", "kind": "Pipeline", "name": "nobody", "uid": "nobody",
         "controller": true, "blockOwnerDeletion": true,
     });
-    let owned = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "owned", "ownerReferences": [owner] } });
+    let owned =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "owned", "ownerReferences": [owner] } });
     let dry = PatchParams { dry_run: true, ..PatchParams::apply(OPERATOR) };
-    eventually("a Pipeline may be an owner", async || Ok(api.patch("owned", &dry, &Patch::Apply(&owned)).await?)).await?;
+    eventually("a Pipeline may be an owner", async || Ok(api.patch("owned", &dry, &Patch::Apply(&owned)).await?))
+        .await?;
     Ok(())
 }
 

@@ -66,7 +66,8 @@ async fn writes(world: &World) -> anyhow::Result<f64> {
 
 async fn ready(world: &World) -> anyhow::Result<usize> {
     let pipelines = world.pipelines().list(&ListParams::default()).await?.items;
-    let is_ready = |pipeline: &&DynamicObject| condition(pipeline, "Ready").is_some_and(|ready| ready["status"] == "True");
+    let is_ready =
+        |pipeline: &&DynamicObject| condition(pipeline, "Ready").is_some_and(|ready| ready["status"] == "True");
     Ok(pipelines.iter().filter(is_ready).count())
 }
 
