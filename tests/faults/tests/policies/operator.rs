@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 use penstock_api::plan::{BillingPlan, EncryptionPlan, Resources};
-use penstock_api::spec::{Existing, StreamMode};
-use penstock_provision::{Clients, Options, provision, remove};
+use penstock_api::spec::{DeletionPolicy, Existing, StreamMode};
+use penstock_provision::{Clients, Doomed, Kind, Options, provision, remove};
 
 use super::gate::Gate;
 use super::policy::Policy;
@@ -134,9 +134,17 @@ async fn tags_of(name: &str, is_stream: bool, free: &Clients) -> Vec<(String, St
 }
 
 async fn delete(resources: &Resources, behind: &Clients, options: &Options) {
+    let streams = resources.streams.iter().map(|plan| (Kind::Stream, &plan.name, plan.deletion_policy));
+    let tables = resources.tables.iter().map(|plan| (Kind::Table, &plan.name, plan.deletion_policy));
+    let doomed: Vec<_> = streams
+        .chain(tables)
+        .filter(|(_, _, policy)| *policy == DeletionPolicy::Delete)
+        .map(|(kind, name, _)| Doomed { kind, name: name.clone() })
+        .collect();
+    let owner = &resources.streams[0].owner;
     let began = Instant::now();
     loop {
-        let removed = remove(resources, behind, options).await;
+        let removed = remove(&doomed, owner, behind, options).await;
         if removed.iter().all(|resource| resource.state.is_done()) {
             return;
         }
