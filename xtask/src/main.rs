@@ -26,6 +26,7 @@ cargo xtask COMMAND
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      run the benchmarks (release build); see tests/bench
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, a thousand Pipelines
+  simulate [-- ARGS]   the consumer under thousands of schedules; --seeds FROM..TO, --seed N, --mutation NAME
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -45,6 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),
         "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
+        "simulate" => bench::simulate(rest),
         "kill" => bench::kill(rest),
         "plane" => test::plane(rest),
         "help" | "--help" | "-h" => {
