@@ -14,7 +14,7 @@ use crate::sink::{SinkAnswer, SinkCall, Write};
 /// The store behind one sink.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    pub(crate) mutation: Option<Mutation>,
+    mutation: Option<Mutation>,
     /// Objects by key.
     objects: BTreeMap<String, Vec<u64>>,
     items: BTreeMap<String, Item>,
@@ -48,6 +48,11 @@ pub(crate) struct Applied {
 }
 
 impl Store {
+    /// An empty one.
+    pub(crate) fn new(mutation: Option<Mutation>) -> Self {
+        Self { mutation, ..Self::default() }
+    }
+
     /// Takes a call.
     pub(crate) fn take(&mut self, now: Millis, by: usize, call: &SinkCall, stream: &Kinesis) -> SinkAnswer {
         self.note_range(now, by, call, stream);
@@ -135,11 +140,6 @@ impl Store {
                 ranges.insert(start.clone(), Applied { end: end.clone(), records, by });
             }
         }
-    }
-
-    /// Whether the record is in a range.
-    pub(crate) fn is_in_a_range(&self, number: u64) -> bool {
-        self.range_of.contains_key(&number)
     }
 
     /// What is wrong when everything is over. `lost` are records that retention deleted unread.

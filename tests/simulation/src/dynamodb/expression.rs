@@ -68,7 +68,7 @@ pub(crate) fn holds(condition: &str, item: Option<&Item>, placeholders: &Placeho
         match after.split_first() {
             None => return Ok(outcome.unwrap_or(false)),
             Some((join, after)) if ["AND", "OR"].contains(&join.as_str()) && joined.is_none_or(|j| j == join) => {
-                (rest, joined) = (after, Some(join));
+                (rest, joined) = (after, Some(join.as_str()));
             }
             Some((other, _)) => return Err(format!("{other} is not understood in {condition:?}")),
         }

@@ -32,7 +32,7 @@ pub(crate) struct DynamoDb {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     /// It is there from then on.
-    pub(crate) exists_from: Millis,
+    exists_from: Millis,
     pub(crate) rows: BTreeMap<String, Item>,
     /// Rows as they were before they were written, the latest write last.
     past: Vec<(Millis, String, Option<Item>)>,
@@ -169,6 +169,11 @@ impl DynamoDb {
 }
 
 impl Table {
+    /// An empty one, which is there from then on.
+    pub(crate) fn existing_from(exists_from: Millis) -> Self {
+        Self { exists_from, ..Self::default() }
+    }
+
     /// The rows as a read sees them.
     fn seen(&self, request: &Request<'_>, is_consistent: bool) -> BTreeMap<String, Item> {
         let mut rows = self.rows.clone();

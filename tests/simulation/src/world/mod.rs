@@ -145,10 +145,10 @@ impl World {
         kinesis.iterator_life = plan.iterator_life;
         kinesis.page = plan.shards_a_page;
         kinesis.exists_from = plan.stream_from;
-        let table = |sink| (table_name(sink), Table { exists_from: plan.table_from, ..Table::default() });
+        let table = |sink| (table_name(sink), Table::existing_from(plan.table_from));
         let tables = (0..plan.sinks.len()).map(table).collect();
         let dynamodb = DynamoDb { tables, page: plan.rows_a_page, mutation, stale_reads: 0 };
-        let stores = plan.sinks.iter().map(|_| Store { mutation, ..Store::default() }).collect();
+        let stores = plan.sinks.iter().map(|_| Store::new(mutation)).collect();
         let mut world = Self {
             weather: plan.weather,
             mutation,
