@@ -125,8 +125,8 @@ impl Plan {
         let shards = rng.usize(1..=4);
         let sinks = if rng.u32(0..8) == 0 { 2 } else { 1 };
         let workers = if sinks == 2 { 2 } else { rng.usize(2..=4) };
-        let failover = [2_000, 4_000, 10_000][rng.usize(0..3)];
-        let window = rng.u64(8_000..25_000);
+        let failover = [1_000, 2_000, 4_000, 10_000][rng.usize(0..4)];
+        let window = rng.u64(6_000..16_000);
         let late_start = if rng.u32(0..5) == 0 { rng.u64(0..window / 2) } else { 0 };
         let mut plan = Self {
             shards,
@@ -139,7 +139,7 @@ impl Plan {
             calm_at: window + rng.u64(0..3 * failover),
             retention: (rng.u32(0..8) == 0).then(|| rng.u64(4_000..15_000)),
             iterator_life: if rng.u32(0..4) == 0 { rng.u64(1_500..6_000) } else { 300_000 },
-            rows_a_page: if rng.bool() { rng.usize(1..5) } else { 1_000 },
+            rows_a_page: if rng.u32(0..4) == 0 { rng.usize(2..6) } else { 1_000 },
             shards_a_page: if rng.bool() { rng.usize(1..4) } else { 1_000 },
             table_from: if rng.u32(0..10) == 0 { rng.u64(0..8_000) } else { 0 },
             stream_from: if rng.u32(0..10) == 0 { rng.u64(0..8_000) } else { 0 },

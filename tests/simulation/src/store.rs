@@ -143,10 +143,10 @@ impl Store {
     }
 
     /// What is wrong when everything is over. `lost` are records that retention deleted unread.
-    pub(crate) fn check(&self, all: &[&UserRecord], lost: &BTreeSet<u64>) -> Vec<String> {
-        let mut wrong = self.gaps();
+    pub(crate) fn check(&self, all: &[(&str, &UserRecord)], lost: &BTreeSet<u64>) -> Vec<String> {
+        let mut wrong = self.gaps(all, lost);
         let mut sums: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
-        for record in all {
+        for (_, record) in all {
             let (number, effects) = (record.number, self.effects.get(&record.number).copied().unwrap_or(0));
             let expected = u32::from(record.fate == Fate::Stored);
             if effects != expected && !lost.contains(&number) {
@@ -173,15 +173,20 @@ impl Store {
         wrong
     }
 
-    fn gaps(&self) -> Vec<String> {
+    /// Ranges join, but where retention deleted all that was between them.
+    fn gaps(&self, all: &[(&str, &UserRecord)], lost: &BTreeSet<u64>) -> Vec<String> {
         let mut wrong = Vec::new();
         for (shard, ranges) in &self.ranges {
-            let mut reached = None;
+            let mut reached: Option<Position> = None;
             for (start, range) in ranges {
-                if *start != reached {
-                    let (start, reached) = (start.as_ref().map(ToString::to_string), reached.map(|r| r.to_string()));
-                    wrong
-                        .push(format!("a range of {shard} begins after {start:?}, the one before ends at {reached:?}"));
+                let between = |(of, record): &&(&str, &UserRecord)| {
+                    *of == shard && Some(&record.position) > reached.as_ref() && Some(&record.position) <= start.as_ref()
+                };
+                let mut between = all.iter().filter(between).peekable();
+                let is_gone = between.peek().is_some() && between.all(|(_, record)| lost.contains(&record.number));
+                if *start != reached && !is_gone {
+                    let (start, reached) = (start.as_ref().map(short), reached.as_ref().map(short));
+                    wrong.push(format!("a range of {shard} begins after {start:?}, the one before ends at {reached:?}"));
                 }
                 reached = Some(range.end.clone());
             }

@@ -1,6 +1,6 @@
 //! What was done to the leases of one table, and what must never be done to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -23,6 +23,8 @@ pub(crate) enum Checkpoint {
 pub(crate) struct Books {
     /// When each shard was at its end.
     pub(crate) ended: BTreeMap<String, Millis>,
+    /// Leases that were deleted: a call that was on its way for long may write one again.
+    deleted: BTreeSet<String>,
     /// How far each shard ever was.
     reached: BTreeMap<String, Checkpoint>,
     /// Checkpoints that moved, with the moment.
@@ -38,7 +40,14 @@ impl Books {
             return;
         }
         self.count(before, after);
-        let Some(after) = after else { return };
+        let Some(after) = after else {
+            self.deleted.insert(key.to_owned());
+            return;
+        };
+        if before.is_none() && self.deleted.remove(key) {
+            *self.counts.entry("deleted leases written again").or_default() += 1;
+            self.reached.remove(key);
+        }
         let checkpoint = match checkpoint(after) {
             Ok(checkpoint) => checkpoint,
             Err(problem) => return self.violations.push(format!("{key} has a checkpoint that is none: {problem}")),

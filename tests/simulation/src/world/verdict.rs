@@ -50,11 +50,11 @@ impl World {
     fn restless(&self) -> Option<String> {
         (0..self.stores.len()).find_map(|sink| {
             let table = self.dynamodb.tables.get(&table_name(sink))?;
-            self.kinesis.shards.keys().find_map(|shard| self.restless_shard(table, shard))
+            self.kinesis.shards.keys().find_map(|shard| self.restless_shard(table, sink, shard))
         })
     }
 
-    fn restless_shard(&self, table: &Table, id: &str) -> Option<String> {
+    fn restless_shard(&self, table: &Table, sink: usize, id: &str) -> Option<String> {
         let shard = &self.kinesis.shards[id];
         let Some(row) = table.rows.get(id) else { return Some(format!("{id} has no lease")) };
         let checkpoint = checkpoint(row).unwrap_or(Checkpoint::Begin);
@@ -64,6 +64,11 @@ impl World {
         if !shard.is_open() && checkpoint != Checkpoint::ShardEnd {
             return Some(format!("{id} is not processed to its end: {checkpoint:?}"));
         }
+        let owner = row.get("leaseOwner").and_then(|owner| owner["S"].as_str());
+        let mut living = self.processes.values().filter(|running| running.slot.sink == sink);
+        if shard.is_open() && !living.any(|running| Some(running.name.as_str()) == owner) {
+            return Some(format!("{id} is with nobody who lives: {owner:?}"));
+        }
         let next = shard.untrimmed().find(|record| !has_passed(checkpoint, &record.position))?;
         Some(format!("record {} of {id} at {} is not committed", next.number, next.position))
     }
@@ -71,7 +76,7 @@ impl World {
     fn judge(&mut self) {
         for sink in 0..self.stores.len() {
             let lost = self.lost(sink);
-            let all: Vec<_> = self.kinesis.everything().map(|(_, record)| record).collect();
+            let all: Vec<_> = self.kinesis.everything().map(|(id, record)| (id.as_str(), record)).collect();
             let mut wrong = self.stores[sink].check(&all, &lost);
             wrong.extend(self.wrong_leases(sink));
             wrong.extend(self.wrong_letters(sink, &lost));
