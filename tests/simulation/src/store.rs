@@ -180,13 +180,16 @@ impl Store {
             let mut reached: Option<Position> = None;
             for (start, range) in ranges {
                 let between = |(of, record): &&(&str, &UserRecord)| {
-                    *of == shard && Some(&record.position) > reached.as_ref() && Some(&record.position) <= start.as_ref()
+                    *of == shard
+                        && Some(&record.position) > reached.as_ref()
+                        && Some(&record.position) <= start.as_ref()
                 };
                 let mut between = all.iter().filter(between).peekable();
                 let is_gone = between.peek().is_some() && between.all(|(_, record)| lost.contains(&record.number));
                 if *start != reached && !is_gone {
                     let (start, reached) = (start.as_ref().map(short), reached.as_ref().map(short));
-                    wrong.push(format!("a range of {shard} begins after {start:?}, the one before ends at {reached:?}"));
+                    wrong
+                        .push(format!("a range of {shard} begins after {start:?}, the one before ends at {reached:?}"));
                 }
                 reached = Some(range.end.clone());
             }
