@@ -32,7 +32,7 @@ pub(crate) struct Process {
     task: JoinHandle<Result<Summary, ConsumerError>>,
     pub(crate) stop: Stop,
     /// When it was started, by the world's clock.
-    born: Millis,
+    pub(crate) born: Millis,
     /// How far it has come, by the world's clock.
     pub(crate) clock: Millis,
 }

@@ -13,8 +13,9 @@ pub(crate) use api::Mood;
 use crate::Millis;
 use crate::record::UserRecord;
 
-/// Where the world's clock begins, in milliseconds since the Unix epoch.
-pub(crate) const EPOCH: Millis = 1_800_000_000_000;
+/// Where the world's clock begins, in milliseconds since the Unix epoch: long ago, so that whoever takes the time from
+/// this machine begins after everything that is put.
+pub(crate) const EPOCH: Millis = 1_700_000_000_000;
 /// Sequence numbers are longer than DynamoDB's and JSON's numbers.
 const FIRST_SEQUENCE: u128 = 49_000_000_000_000_000_000_000_000_000_000_000;
 

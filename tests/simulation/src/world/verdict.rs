@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::calls::has_passed;
-use super::{END_PATIENCE, Event, LOOK_EVERY, Lost, Outcome, PATIENCE, Then, World, sink_name, table_name};
+use super::{END_PATIENCE, Event, LOOK_EVERY, Lost, Outcome, PATIENCE, Running, Then, World, sink_name, table_name};
 use crate::dynamodb::{Checkpoint, Item, Table, checkpoint};
 use crate::record::Fate;
 
@@ -48,6 +48,10 @@ impl World {
 
     /// What is not at rest yet.
     fn restless(&self) -> Option<String> {
+        let is_new = |running: &&Running| self.now < running.process.born + self.plan.failover;
+        if let Some(new) = self.processes.values().find(is_new) {
+            return Some(format!("{} has only just started", new.name));
+        }
         (0..self.stores.len()).find_map(|sink| {
             let table = self.dynamodb.tables.get(&table_name(sink))?;
             self.kinesis.shards.keys().find_map(|shard| self.restless_shard(table, sink, shard))
