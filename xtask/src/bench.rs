@@ -1,8 +1,9 @@
-//! `cargo xtask bench` and `cargo xtask kill`: what takes long by nature.
+//! `cargo xtask bench`, `kill` and `simulate`: what takes long by nature.
 
 use std::process::ExitCode;
 
-use crate::process::{cargo, run};
+use crate::paths;
+use crate::process::{cargo, command, run};
 
 /// The main job at the size of a month and of a year: time, memory and CPU time of each process.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
@@ -13,6 +14,14 @@ pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
 pub(crate) fn kill(arguments: &[String]) -> anyhow::Result<ExitCode> {
     run(&mut cargo(["build", "--release", "--locked", "--package", "penstock"]))?;
     run(cargo(["run", "--release", "--locked", "--package", "penstock-faults", "--bin", "kill", "--"]).args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The consumer under thousands of schedules. Built with the whole workspace, as the tests are, so that nothing is
+/// built twice.
+pub(crate) fn simulate(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "simulate"]))?;
+    run(&mut command(paths::target().join("release").join("simulate"), arguments))?;
     Ok(ExitCode::SUCCESS)
 }
 

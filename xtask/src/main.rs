@@ -30,6 +30,7 @@ cargo xtask COMMAND
   argocd [-- ARGS]     Argo CD itself, built once, over a git repository with Pipelines: in sync for five minutes
   cluster up | down | kubectl … | helm … | run …   a real cluster on this machine, with the image of this working copy
   cluster test         what happens on a cluster, in full; see tests/cluster
+  simulate [-- ARGS]   the consumer under thousands of schedules; --seeds FROM..TO, --seed N, --mutation NAME
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -50,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
         "cluster" => cluster::cluster(rest),
+        "simulate" => bench::simulate(rest),
         "kill" => bench::kill(rest),
         "plane" => test::in_full("plane", rest),
         "argocd" => test::in_full("argocd", rest),

@@ -6,6 +6,7 @@
 //!
 //! Balancing by throughput, or stealing, would replace [`quota`] and [`to_release`] and nothing else.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -109,8 +110,9 @@ fn is_free(lease: &Lease, rows: &Rows, still: &Stillness, me: &WorkerId, failove
     }
 }
 
-/// How many leases this worker should hold. The remainder goes to those that hold most already, so that as
-/// few leases as possible change hands.
+/// How many leases this worker should hold. The remainder goes to those that hold as much already, so that as few
+/// leases as possible change hands. Who holds more than that counts like one who holds just that: the order must stay
+/// as it is while an over-full worker gives back one lease after the other, or another would have to, too.
 fn quota(rows: &Rows, still: &Stillness, startable: &[Take], me: &WorkerId, failover: Duration) -> usize {
     let mut held: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
     let lives =
@@ -121,16 +123,17 @@ fn quota(rows: &Rows, still: &Stillness, startable: &[Take], me: &WorkerId, fail
             *count += 1;
         }
     }
-    let mut workers: Vec<_> = held.into_iter().collect();
-    workers.sort_by(|(a_id, a), (b_id, b)| b.cmp(a).then_with(|| a_id.cmp(b_id)));
-    let place = workers.iter().position(|(id, _)| *id == me).unwrap_or(0);
-    startable.len() / workers.len() + usize::from(place < startable.len() % workers.len())
+    let (share, more) = (startable.len() / held.len(), startable.len() % held.len());
+    let mut workers: Vec<_> = held.into_iter().map(|(id, count)| (Reverse(count.min(share + 1)), id)).collect();
+    workers.sort_unstable();
+    let place = workers.iter().position(|(_, id)| *id == me).unwrap_or(0);
+    share + usize::from(place < more)
 }
 
 /// The same ones in every round, so that a shard that is on its way out is not joined by another.
 fn to_release<'a>(held: impl Iterator<Item = &'a ShardId>, me: Me<'_>, count: usize) -> Vec<ShardId> {
     let mut held: Vec<_> = held.collect();
-    held.sort_by_key(|shard| std::cmp::Reverse(preference(me.id, shard)));
+    held.sort_by_key(|shard| Reverse(preference(me.id, shard)));
     held.into_iter().take(count).filter(|shard| me.running.contains(shard)).cloned().collect()
 }
 

@@ -18,12 +18,18 @@ struct World {
     heartbeats: BTreeMap<WorkerId, u64>,
     workers: BTreeMap<WorkerId, Worker>,
     now: u64,
+    /// Who owned each lease last, and how often one went to somebody else.
+    last_owner: BTreeMap<ShardId, WorkerId>,
+    moves: usize,
 }
 
 #[derive(Default)]
 struct Worker {
     observer: Observer,
     running: BTreeSet<ShardId>,
+    /// Shards that finish their open range before they are given back, and when that is done.
+    leaving: BTreeMap<ShardId, u64>,
+    draining: bool,
     died_at: Option<u64>,
 }
 
@@ -37,7 +43,8 @@ impl World {
     fn rows(&self) -> Rows {
         let recipe = RecipeHash::from_text("r");
         let worker = |(id, heartbeat): (&WorkerId, &u64)| {
-            Row::Worker(WorkerRow { id: id.clone(), heartbeat: *heartbeat, draining: false, recipe: recipe.clone() })
+            let draining = self.workers.get(id).is_some_and(|worker| worker.draining);
+            Row::Worker(WorkerRow { id: id.clone(), heartbeat: *heartbeat, draining, recipe: recipe.clone() })
         };
         self.leases.values().cloned().map(Row::Lease).chain(self.heartbeats.iter().map(worker)).collect()
     }
@@ -67,14 +74,22 @@ impl World {
         let moment = Moment(Duration::from_secs(self.now));
         let Some(worker) = self.workers.get_mut(id) else { return };
         let still = worker.observer.observe(&rows, moment, moment);
-        let me = Me { id, running: &worker.running.clone(), draining: false };
+        let me = Me { id, running: &worker.running.clone(), draining: worker.draining };
         let actions = decide(&rows, &still, me, FAILOVER);
         for shard in &actions.lost {
             worker.running.remove(shard);
         }
-        for shard in &actions.release {
-            worker.running.remove(shard);
-            let lease = self.leases.get_mut(shard).filter(|lease| lease.owner.as_ref() == Some(id));
+        let finishing = if worker.draining { worker.running.iter().cloned().collect() } else { actions.release };
+        for shard in finishing {
+            // Some are done at once, others finish a range first.
+            let takes = if worker.draining { 0 } else { preference(id, &shard) % 3 * 2 };
+            worker.leaving.entry(shard).or_insert(self.now + takes);
+        }
+        let is_done = |(shard, done): (&ShardId, &u64)| (*done <= self.now).then(|| shard.clone());
+        for shard in worker.leaving.iter().filter_map(is_done).collect::<Vec<_>>() {
+            worker.leaving.remove(&shard);
+            worker.running.remove(&shard);
+            let lease = self.leases.get_mut(&shard).filter(|lease| lease.owner.as_ref() == Some(id));
             if let Some(lease) = lease {
                 *lease = lease.released();
             }
@@ -88,6 +103,8 @@ impl World {
                 assert!(self.now - died_at >= FAILOVER.as_secs() - 2, "a lease was taken before its owner expired");
             }
             *lease = lease.taken_by(id);
+            let before = self.last_owner.insert(take.lease.shard.clone(), id.clone());
+            self.moves += usize::from(before.is_some_and(|before| before != *id));
             if let Some(worker) = self.workers.get_mut(id) {
                 worker.running.insert(take.lease.shard);
             }
@@ -101,6 +118,52 @@ impl World {
                 self.round(&id);
             }
         }
+    }
+
+    /// Gives everything back, and goes.
+    fn leave(&mut self, id: &WorkerId) {
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.draining = true;
+        }
+        self.round(id);
+        self.kill(id);
+        self.heartbeats.remove(id);
+    }
+
+    /// How many leases must go to somebody else, so that those who live hold them evenly.
+    fn needed_moves(&self) -> usize {
+        let mut held = self.held();
+        held.sort_unstable_by(|a, b| b.cmp(a));
+        let (floor, more) = (self.leases.len() / held.len(), self.leases.len() % held.len());
+        held.iter().enumerate().map(|(place, held)| (floor + usize::from(place < more)).saturating_sub(*held)).sum()
+    }
+
+    fn assert_even(&self) {
+        let held = self.held();
+        assert_eq!(held.iter().sum::<usize>(), self.leases.len(), "held: {held:?}");
+        let (least, most) = (held.iter().min().copied().unwrap_or(0), held.iter().max().copied().unwrap_or(0));
+        assert!(most - least <= 1, "held: {held:?}");
+    }
+
+    /// Something happens to some workers; then the leases come to rest, with as many moves as that needs.
+    fn change(&mut self, change: &Change) {
+        match change {
+            Change::Join(names) => names.iter().for_each(|name| drop(self.join(name))),
+            Change::Crash(share) => self.some(*share).iter().for_each(|id| self.kill(id)),
+            Change::Leave(share) => self.some(*share).iter().for_each(|id| self.leave(id)),
+        }
+        let (moves, needed) = (self.moves, self.needed_moves());
+        self.everybody(16);
+        self.assert_even();
+        assert_eq!(self.moves - moves, needed, "moves after {change:?}");
+    }
+
+    /// A share of the living, in percent; never all of them.
+    fn some(&self, share: usize) -> Vec<WorkerId> {
+        let mut living = self.living();
+        living.sort_by_key(|id| preference(id, &ShardId::new(self.now.to_string())));
+        living.truncate((living.len() * share / 100).max(1).min(living.len() - 1));
+        living
     }
 
     fn held(&self) -> Vec<usize> {
@@ -148,6 +211,56 @@ proptest! {
         let (least, most) = (held.iter().min().copied().unwrap_or(0), held.iter().max().copied().unwrap_or(0));
         prop_assert!(most - least <= 1, "held: {:?}", held);
     }
+}
+
+/// What happens to workers while the leases are at rest.
+#[derive(Debug, Clone)]
+enum Change {
+    Join(Vec<String>),
+    Crash(usize),
+    Leave(usize),
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        prop::collection::btree_set("[a-z]{4}", 1..4).prop_map(|names| Change::Join(names.into_iter().collect())),
+        (1_usize..60).prop_map(Change::Crash),
+        (1_usize..60).prop_map(Change::Leave),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_lease_moves_without_need(shards in 0_usize..40, changes in prop::collection::vec(any_change(), 1..6)) {
+        let mut world = World::with_shards(shards);
+        world.join("0");
+        world.everybody(10);
+        for change in &changes {
+            world.change(change);
+        }
+    }
+}
+
+#[test]
+fn a_hundred_workers_hold_a_thousand_leases_evenly_with_as_few_moves_as_possible() {
+    let mut world = World::with_shards(1_000);
+    world.join("first");
+    world.everybody(3);
+    let names = |prefix: &str, count: u32| Change::Join((0..count).map(|n| format!("{prefix}-{n}")).collect());
+    let changes = [
+        names("a", 99),
+        Change::Crash(7),
+        names("b", 20),
+        Change::Leave(30),
+        names("c", 17),
+        Change::Crash(1),
+        Change::Leave(1),
+        names("d", 1),
+    ];
+    for change in &changes {
+        world.change(change);
+    }
+    assert_eq!(world.living().len(), 96);
 }
 
 #[test]

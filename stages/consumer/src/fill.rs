@@ -121,6 +121,7 @@ impl<S: Sink> Filler<S> {
             let wait = backoff.next_wait();
             self.shared.troubles.note(Concern::Sink, self.shard.as_str(), &error, wait);
             tokio::select! {
+                biased;
                 () = sleep(wait) => {}
                 () = self.finish.cancelled() => return Ok(Filled::Told),
             }

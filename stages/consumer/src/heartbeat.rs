@@ -31,6 +31,7 @@ pub(crate) async fn beat<S: Sink>(shared: &Shared<S>, draining: &Draining) {
     loop {
         once(shared, draining.flag.load(Ordering::Relaxed)).await;
         tokio::select! {
+            biased;
             () = tokio::time::sleep(shared.config.round()) => {}
             () = draining.changed.notified() => {}
         }

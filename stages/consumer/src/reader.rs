@@ -191,6 +191,7 @@ impl<S: Sink> Reading<S> {
         self.ends_without_children = 0;
         let at_tip_token = &self.shared.stop.at_tip;
         tokio::select! {
+            biased;
             () = sleep(wait) => {}
             // Being told to end at the tip is worth a look at once.
             () = at_tip_token.cancelled(), if !asked_for_tip => {}
@@ -241,6 +242,7 @@ impl<S: Sink> Reading<S> {
             return Ok(None);
         }
         tokio::select! {
+            biased;
             permit = Arc::clone(&self.ahead).acquire_many_owned(wanted) => permit.map(Some).map_err(|_| Unwanted),
             () = self.sender.closed() => Err(Unwanted),
         }

@@ -224,7 +224,11 @@ impl<S: Sink> Worker<S> {
             }
         }
         for take in actions.take {
-            self.take(take).await?;
+            // Earlier work of ours on the shard may still be on its way out: never two at once, of which only one would
+            // be told to finish.
+            if !self.running.contains_key(&take.lease.shard) {
+                self.take(take).await?;
+            }
         }
         for worker in &actions.forget_workers {
             self.shared.table.forget_worker(worker).await?;

@@ -39,6 +39,7 @@ pub fn setup(key: &str, compression: Compression) -> Setup {
         lease_table: "shop.ecommerce.raw.leases".to_owned(),
         start_at: StartAt::TrimHorizon,
         id_field: None,
+        duplicates: None,
         process: None,
         target: SinkTarget::S3(target.clone()),
         dead_letters_bucket: BUCKET.to_owned(),

@@ -1,0 +1,107 @@
+//! What was done to the leases of one table, and what must never be done to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::Item;
+use crate::Millis;
+
+/// How far a lease is, in the KCL's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Checkpoint {
+    /// At a sentinel: nothing is processed.
+    Begin,
+    /// A sequence number and a sub-sequence number.
+    At(u128, u64),
+    /// Everything is.
+    ShardEnd,
+}
+
+/// The books of one table.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// When each shard was at its end.
+    pub(crate) ended: BTreeMap<String, Millis>,
+    /// Leases that were deleted: a call that was on its way for long may write one again.
+    deleted: BTreeSet<String>,
+    /// How far each shard ever was.
+    reached: BTreeMap<String, Checkpoint>,
+    /// Checkpoints that moved, with the moment.
+    pub(crate) moves: Vec<(Millis, String, Checkpoint)>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
+}
+
+impl Books {
+    /// A row is written, created or deleted.
+    pub(super) fn note(&mut self, now: Millis, key: &str, before: Option<&Item>, after: Option<&Item>) {
+        if !key.starts_with("shardId-") {
+            return;
+        }
+        self.count(before, after);
+        let Some(after) = after else {
+            self.deleted.insert(key.to_owned());
+            return;
+        };
+        if before.is_none() && self.deleted.remove(key) {
+            *self.counts.entry("deleted leases written again").or_default() += 1;
+            self.reached.remove(key);
+        }
+        let checkpoint = match checkpoint(after) {
+            Ok(checkpoint) => checkpoint,
+            Err(problem) => return self.violations.push(format!("{key} has a checkpoint that is none: {problem}")),
+        };
+        let reached = self.reached.get(key).copied().unwrap_or(Checkpoint::Begin);
+        if checkpoint < reached {
+            self.violations.push(format!("the checkpoint of {key} went back from {reached:?} to {checkpoint:?}"));
+        }
+        if checkpoint > reached {
+            self.moves.push((now, key.to_owned(), checkpoint));
+        }
+        self.reached.insert(key.to_owned(), checkpoint.max(reached));
+        if checkpoint == Checkpoint::ShardEnd {
+            self.ended.entry(key.to_owned()).or_insert(now);
+        }
+        let counter = |item: &Item| item.get("leaseCounter").and_then(|value| value["N"].as_str()?.parse::<u64>().ok());
+        if let Some(before) = before
+            && counter(after) <= counter(before)
+        {
+            self.violations.push(format!("the counter of {key} did not move with a write"));
+        }
+    }
+
+    fn count(&mut self, before: Option<&Item>, after: Option<&Item>) {
+        let owner = |item: Option<&Item>| item.and_then(|item| item.get("leaseOwner")).cloned();
+        let pinned = |item: Option<&Item>| item.is_some_and(|item| item.contains_key("pendingCheckpoint"));
+        let ended = |item: Option<&Item>| item.is_some_and(|item| checkpoint(item) == Ok(Checkpoint::ShardEnd));
+        let moved = before.is_some() && before.map(checkpoint) != after.map(checkpoint);
+        let mut add = |what, is| *self.counts.entry(what).or_default() += u64::from(is);
+        add("leases written", before.is_none());
+        add("leases deleted", after.is_none());
+        match (owner(before), owner(after)) {
+            (None, Some(_)) => add("leases taken", true),
+            (Some(_), None) => add("leases given back", !ended(after)),
+            (Some(before), Some(after)) if before != after => add("take-overs", true),
+            _ => {}
+        }
+        add("ranges pinned", pinned(after) && (!pinned(before) || moved));
+        add("commits", moved && pinned(before));
+        add("commits with the next pin", moved && pinned(before) && pinned(after));
+        add("shard ends", ended(after) && !ended(before));
+    }
+}
+
+/// The checkpoint of a row.
+pub(crate) fn checkpoint(item: &Item) -> Result<Checkpoint, String> {
+    let text = item.get("checkpoint").and_then(|value| value["S"].as_str()).ok_or("it is missing")?;
+    match text {
+        "TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP" => Ok(Checkpoint::Begin),
+        "SHARD_END" => Ok(Checkpoint::ShardEnd),
+        sequence => {
+            let number = |value: &Value| value["N"].as_str().and_then(|text| text.parse().ok());
+            let sub = item.get("checkpointSubSequenceNumber").and_then(number).ok_or("it has no sub-sequence")?;
+            Ok(Checkpoint::At(sequence.parse().map_err(|_| sequence.to_owned())?, sub))
+        }
+    }
+}

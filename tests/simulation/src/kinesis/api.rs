@@ -1,0 +1,181 @@
+//! The calls that a consumer makes, as JSON in and out.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::{EPOCH, Entry, Kinesis, Shard};
+use crate::Millis;
+use crate::net::Answer;
+
+/// Reads of one shard in one second.
+const READS_A_SECOND: usize = 5;
+
+/// What may differ from one answer to the next, as the world wants it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mood {
+    /// A listing shows the stream as it was so long ago.
+    pub(crate) stale_by: Millis,
+    /// An answer below the tip holds nothing.
+    pub(crate) empty: bool,
+    /// An answer holds at most so many records.
+    pub(crate) at_most: Option<usize>,
+    /// The end of a shard comes without its children, against the rules.
+    pub(crate) childless_end: bool,
+}
+
+/// Why a call is refused.
+struct Refusal(&'static str, String);
+
+impl From<Refusal> for Answer {
+    fn from(Refusal(code, message): Refusal) -> Self {
+        Self::Http { status: 400, body: json!({ "__type": code, "message": message }).to_string() }
+    }
+}
+
+impl Kinesis {
+    /// Answers; `Err` is a call that no consumer may make.
+    pub(crate) fn answer(&mut self, now: Millis, operation: &str, body: &[u8], mood: Mood) -> Result<Answer, String> {
+        let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        if now < self.exists_from {
+            return Ok(Refusal("ResourceNotFoundException", "Stream events under account 0 not found.".into()).into());
+        }
+        let answer = match operation {
+            "ListShards" => self.list_shards(now, &body, mood)?,
+            "GetShardIterator" => self.get_shard_iterator(now, &body)?,
+            "GetRecords" => self.get_records(now, &body, mood)?,
+            other => return Err(format!("Kinesis does not know {other} here")),
+        };
+        Ok(answer.map_or_else(Answer::from, |body| Answer::Http { status: 200, body: body.to_string() }))
+    }
+
+    fn list_shards(&self, now: Millis, body: &Value, mood: Mood) -> Result<Result<Value, Refusal>, String> {
+        let after = match body["NextToken"].as_str() {
+            Some(token) => token.to_owned(),
+            None if body["ShardFilter"]["Type"] == "FROM_TRIM_HORIZON" => String::new(),
+            None => return Err(format!("a listing of {body}")),
+        };
+        let then = now.saturating_sub(mood.stale_by);
+        let visible = self.shards.iter().filter(|(id, shard)| **id > after && (shard.born <= then || shard.born == 0));
+        let mut page: Vec<_> = visible.take(self.page + 1).collect();
+        let more = page.len() > self.page;
+        page.truncate(self.page);
+        let last = page.last().map(|(id, _)| (*id).clone());
+        let shards: Vec<_> = page.into_iter().map(|(id, shard)| listed(id, shard, then)).collect();
+        let mut answer = json!({ "Shards": shards });
+        if let Some(last) = last.filter(|_| more) {
+            answer["NextToken"] = last.into();
+        }
+        Ok(Ok(answer))
+    }
+
+    fn get_shard_iterator(&self, now: Millis, body: &Value) -> Result<Result<Value, Refusal>, String> {
+        let id = body["ShardId"].as_str().ok_or("an iterator for no shard")?;
+        let Some(shard) = self.shards.get(id) else { return Ok(Err(no_shard(id))) };
+        let sequence = || body["StartingSequenceNumber"].as_str().and_then(|text| text.parse::<u128>().ok());
+        let foreign = || {
+            let text =
+                "StartingSequenceNumber used in GetShardIterator is invalid because it did not come from this stream.";
+            Refusal("InvalidArgumentException", text.into())
+        };
+        let index = match body["ShardIteratorType"].as_str() {
+            Some("TRIM_HORIZON") => shard.trimmed,
+            Some("LATEST") => shard.log.len(),
+            Some("AT_TIMESTAMP") => {
+                let seconds = body["Timestamp"].as_f64().ok_or("an iterator at no time")?;
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time of this century")]
+                let at = (seconds * 1000.0).round() as Millis;
+                shard.log.partition_point(|entry| EPOCH + entry.arrival < at)
+            }
+            Some(kind @ ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER")) => {
+                let sequence = sequence().ok_or("an iterator at no sequence number")?;
+                let last = shard.closed.map(|closed| closed.sequence).or_else(|| shard.log.last().map(|e| e.sequence));
+                if sequence < shard.first_sequence || last.is_none_or(|last| sequence > last) {
+                    return Ok(Err(foreign()));
+                }
+                let at = shard.log.partition_point(|entry| entry.sequence < sequence);
+                let is_there = shard.log.get(at).is_some_and(|entry| entry.sequence == sequence);
+                if kind == "AFTER_SEQUENCE_NUMBER" && is_there { at + 1 } else { at }
+            }
+            other => return Err(format!("an iterator of the type {other:?}")),
+        };
+        Ok(Ok(json!({ "ShardIterator": token(now, id, index) })))
+    }
+
+    fn get_records(&mut self, now: Millis, body: &Value, mood: Mood) -> Result<Result<Value, Refusal>, String> {
+        let text = body["ShardIterator"].as_str().ok_or("a read without an iterator")?;
+        let (issued, id, index) = read_token(text).ok_or("a read with an iterator that nobody made")?;
+        if now > issued + self.iterator_life {
+            self.expired_iterators += 1;
+            return Ok(Err(Refusal("ExpiredIteratorException", "Iterator expired.".into())));
+        }
+        let Some(shard) = self.shards.get_mut(&id) else { return Ok(Err(no_shard(&id))) };
+        while shard.reads.front().is_some_and(|read| read + 1000 <= now) {
+            shard.reads.pop_front();
+        }
+        if shard.reads.len() >= READS_A_SECOND {
+            self.exceeded += 1;
+            return Ok(Err(Refusal("ProvisionedThroughputExceededException", format!("Rate exceeded for shard {id}"))));
+        }
+        shard.reads.push_back(now);
+        let limit =
+            body["Limit"].as_u64().and_then(|limit| usize::try_from(limit).ok()).ok_or("a read without limit")?;
+        let limit = mood.at_most.map_or(limit, |most| most.min(limit));
+        let from = index.max(shard.trimmed);
+        let to = if mood.empty { from } else { from.saturating_add(limit).min(shard.log.len()) };
+        let records: Vec<_> = shard.log[from..to].iter().map(record).collect();
+        let behind = shard.log.get(to).map_or(0, |next| (now - next.arrival).max(1));
+        let mut answer = json!({ "Records": records, "MillisBehindLatest": behind });
+        if to < shard.log.len() || shard.is_open() {
+            answer["NextShardIterator"] = token(now, &id, to).into();
+        } else if !mood.childless_end {
+            answer["ChildShards"] = self.children(&id).into();
+        }
+        Ok(Ok(answer))
+    }
+
+    fn children(&self, id: &str) -> Vec<Value> {
+        let children = self.shards.iter().filter(|(_, shard)| shard.parents.iter().any(|parent| parent == id));
+        let describe = |(id, shard): (&String, &Shard)| json!({ "ShardId": id, "ParentShards": shard.parents, "HashKeyRange": hash_range(shard) });
+        children.map(describe).collect()
+    }
+}
+
+fn no_shard(id: &str) -> Refusal {
+    Refusal("ResourceNotFoundException", format!("Shard {id} in stream events under account 0 does not exist"))
+}
+
+fn hash_range(shard: &Shard) -> Value {
+    json!({ "StartingHashKey": shard.first_hash.to_string(), "EndingHashKey": shard.last_hash.to_string() })
+}
+
+fn listed(id: &str, shard: &Shard, then: Millis) -> Value {
+    let mut sequences = json!({ "StartingSequenceNumber": shard.first_sequence.to_string() });
+    if let Some(closed) = shard.closed.filter(|closed| closed.at <= then) {
+        sequences["EndingSequenceNumber"] = closed.sequence.to_string().into();
+    }
+    let mut listed = json!({ "ShardId": id, "HashKeyRange": hash_range(shard), "SequenceNumberRange": sequences });
+    for (name, parent) in ["ParentShardId", "AdjacentParentShardId"].into_iter().zip(&shard.parents) {
+        listed[name] = parent.as_str().into();
+    }
+    listed
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds of this century fit")]
+fn record(entry: &Entry) -> Value {
+    json!({
+        "SequenceNumber": entry.sequence.to_string(),
+        "ApproximateArrivalTimestamp": (EPOCH + entry.arrival) as f64 / 1000.0,
+        "PartitionKey": entry.key,
+        "Data": STANDARD.encode(&entry.data),
+    })
+}
+
+fn token(now: Millis, shard: &str, index: usize) -> String {
+    format!("{now}/{shard}/{index}")
+}
+
+fn read_token(text: &str) -> Option<(Millis, String, usize)> {
+    let mut parts = text.split('/');
+    Some((parts.next()?.parse().ok()?, parts.next()?.to_owned(), parts.next()?.parse().ok()?))
+}

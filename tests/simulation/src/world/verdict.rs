@@ -1,0 +1,159 @@
+//! Whether everything is at rest, and whether it is as it must be.
+
+use std::collections::BTreeMap;
+
+use super::calls::has_passed;
+use super::{END_PATIENCE, Event, LOOK_EVERY, Lost, Outcome, PATIENCE, Running, Then, World, sink_name, table_name};
+use crate::dynamodb::{Checkpoint, Item, Table, checkpoint};
+use crate::record::Fate;
+
+impl World {
+    /// Looks whether everything is at rest; if so, ends, and judges when that is done.
+    pub(super) fn look(&mut self) {
+        match self.ending_since {
+            None => self.look_for_rest(),
+            Some(_) if self.processes.is_empty() => {
+                self.judge();
+                self.is_over = true;
+            }
+            Some(since) if self.now > since + END_PATIENCE => {
+                let names: Vec<_> = self.processes.values().map(|running| running.name.clone()).collect();
+                self.violations.push(format!("{names:?} were told to end and did not"));
+            }
+            Some(_) => {}
+        }
+        self.after(LOOK_EVERY, Event::Look);
+    }
+
+    fn look_for_rest(&mut self) {
+        let restless = self.restless();
+        let Some(restless) = restless else {
+            *self.coverage.entry("milliseconds until rest").or_default() += self.now - self.plan.calm_at;
+            return self.end();
+        };
+        if self.now > self.plan.calm_at + PATIENCE {
+            self.violations.push(format!("nothing went wrong for {PATIENCE} ms, and still {restless}"));
+        }
+    }
+
+    fn end(&mut self) {
+        self.tell("world", || "everything is at rest; all are told to end".to_owned());
+        self.ending_since = Some(self.now);
+        for running in self.processes.values_mut() {
+            running.then = Some(Then::Nothing);
+            let stop = &running.process.stop;
+            if self.plan.ends_at_tip { stop.at_tip.cancel() } else { stop.drain.cancel() }
+        }
+    }
+
+    /// What is not at rest yet.
+    fn restless(&self) -> Option<String> {
+        let is_new = |running: &&Running| self.now < running.process.born + self.plan.failover;
+        if let Some(new) = self.processes.values().find(is_new) {
+            return Some(format!("{} has only just started", new.name));
+        }
+        (0..self.stores.len()).find_map(|sink| {
+            let table = self.dynamodb.tables.get(&table_name(sink))?;
+            self.kinesis.shards.keys().find_map(|shard| self.restless_shard(table, sink, shard))
+        })
+    }
+
+    fn restless_shard(&self, table: &Table, sink: usize, id: &str) -> Option<String> {
+        let shard = &self.kinesis.shards[id];
+        let Some(row) = table.rows.get(id) else { return Some(format!("{id} has no lease")) };
+        let checkpoint = checkpoint(row).unwrap_or(Checkpoint::Begin);
+        if row.contains_key("pendingCheckpoint") {
+            return Some(format!("{id} has a range pinned"));
+        }
+        if !shard.is_open() && checkpoint != Checkpoint::ShardEnd {
+            return Some(format!("{id} is not processed to its end: {checkpoint:?}"));
+        }
+        let owner = row.get("leaseOwner").and_then(|owner| owner["S"].as_str());
+        let mut living = self.processes.values().filter(|running| running.slot.sink == sink);
+        if shard.is_open() && !living.any(|running| Some(running.name.as_str()) == owner) {
+            return Some(format!("{id} is with nobody who lives: {owner:?}"));
+        }
+        let next = shard.untrimmed().find(|record| !has_passed(checkpoint, &record.position))?;
+        Some(format!("record {} of {id} at {} is not committed", next.number, next.position))
+    }
+
+    fn judge(&mut self) {
+        for sink in 0..self.stores.len() {
+            let lost = self.lost(sink);
+            let all: Vec<_> = self.kinesis.everything().map(|(id, record)| (id.as_str(), record)).collect();
+            let mut wrong = self.stores[sink].check(&all, &lost);
+            wrong.extend(self.wrong_leases(sink));
+            wrong.extend(self.wrong_letters(sink, &lost));
+            *self.coverage.entry("records").or_default() += all.len() as u64;
+            *self.coverage.entry("records deleted unread").or_default() += lost.len() as u64;
+            self.violations.extend(wrong.into_iter().map(|what| format!("{}: {what}", sink_name(sink))));
+        }
+    }
+
+    /// Records that retention deleted before the checkpoint had passed them.
+    fn lost(&self, sink: usize) -> Lost {
+        let moves = self.dynamodb.tables.get(&table_name(sink)).map(|table| &table.books.moves);
+        let is_lost = |shard: &str, record: &&crate::record::UserRecord| {
+            let passed =
+                moves.into_iter().flatten().find(|(_, id, to)| id == shard && has_passed(*to, &record.position));
+            let trimmed = self.trimmed.get(&record.number);
+            trimmed.is_some_and(|trimmed| passed.is_none_or(|(passed, ..)| trimmed <= passed))
+        };
+        self.kinesis.everything().filter(|(id, record)| is_lost(id, record)).map(|(_, record)| record.number).collect()
+    }
+
+    /// Everybody has gone, so nobody owns anything; and a checkpoint is where the applied ranges end.
+    fn wrong_leases(&self, sink: usize) -> Vec<String> {
+        let Some(table) = self.dynamodb.tables.get(&table_name(sink)) else { return Vec::new() };
+        let leases = table.rows.iter().filter(|(key, _)| key.starts_with("shardId-"));
+        let wrong = |(key, row): (&String, &Item)| {
+            if let Some(owner) = row.get("leaseOwner") {
+                return Some(format!("{key} still belongs to {owner}"));
+            }
+            let Ok(Checkpoint::At(sequence, sub)) = checkpoint(row) else { return None };
+            let end = self.stores[sink]
+                .ranges
+                .get(key.as_str())
+                .and_then(|ranges| ranges.values().last())
+                .map(|range| (range.end.sequence.as_str().to_owned(), range.end.sub_sequence));
+            let expected = (sequence.to_string(), sub);
+            (end.as_ref() != Some(&expected) && self.trimmed.is_empty())
+                .then(|| format!("the checkpoint of {key} is {expected:?}, its last range ends at {end:?}"))
+        };
+        leases.filter_map(wrong).collect()
+    }
+
+    fn wrong_letters(&self, sink: usize, lost: &Lost) -> Vec<String> {
+        let name = sink_name(sink);
+        let letter = |record: &&crate::record::UserRecord| {
+            let position = &record.position;
+            let key = (name.clone(), position.sequence.to_string(), position.sub_sequence);
+            let letters = self.letters.letters.get(&key).copied().unwrap_or(0);
+            (letters != u32::from(record.fate != Fate::Stored) && !lost.contains(&record.number))
+                .then(|| format!("record {} ({:?}) has {letters} dead letters", record.number, record.fate))
+        };
+        self.kinesis.everything().filter_map(|(_, record)| letter(&record)).collect()
+    }
+
+    pub(super) fn outcome(mut self) -> Outcome {
+        let mut coverage = std::mem::take(&mut self.coverage);
+        let mut add = |what, count| *coverage.entry(what).or_default() += count;
+        for table in self.dynamodb.tables.values() {
+            table.books.counts.iter().for_each(|(what, count)| add(*what, *count));
+        }
+        for store in &self.stores {
+            add("ranges", store.ranges.values().map(BTreeMap::len).sum::<usize>() as u64);
+            add("ranges applied again by another process", store.replays);
+            add("writes that were there already", store.answered_again);
+        }
+        add("dead letters", self.letters.letters.len() as u64);
+        add("dead letters that were there already", self.letters.refused);
+        add("stale reads", self.dynamodb.stale_reads);
+        add("iterators that ran out", self.kinesis.expired_iterators);
+        add("reads beyond the shard's throughput", self.kinesis.exceeded);
+        add("schedules with retention", u64::from(self.plan.retention.is_some()));
+        add("simulated milliseconds", self.now);
+        add("schedules", 1);
+        Outcome { violations: self.violations, coverage, trace: self.trace }
+    }
+}
