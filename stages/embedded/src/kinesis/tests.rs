@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::clock::Clock;
 use super::error::{ApiError, ErrorKind};
+use super::protocol::format::Format;
 use super::service::{Answer, Subscription};
 use super::{Kinesis, Limits};
 
@@ -291,7 +292,8 @@ impl Reader {
     /// The kind of the next event and what it says; `None` at the end of the stream.
     async fn next(&mut self) -> Option<(String, Value)> {
         let next = tokio::time::timeout(Duration::from_secs(20), self.0.events.recv());
-        let frame = next.await.expect("an event, or the end, within twenty seconds")?;
+        let message = next.await.expect("an event, or the end, within twenty seconds")?;
+        let frame = message.encode(Format::Json).unwrap();
         let headers = u32::from_be_bytes(frame[4..8].try_into().unwrap()) as usize;
         let kind = String::from_utf8_lossy(&frame[12..12 + headers]).into_owned();
         Some((kind, serde_json::from_slice(&frame[12 + headers..frame.len() - 4]).unwrap()))

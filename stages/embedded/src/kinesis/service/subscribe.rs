@@ -35,7 +35,7 @@ const BYTES_PER_SECOND: u64 = 2 * 1024 * 1024;
 
 /// A running subscription: events to be sent.
 pub(crate) struct Subscription {
-    pub(crate) events: mpsc::Receiver<Message>,
+    pub(in super::super) events: mpsc::Receiver<Message>,
 }
 
 /// Subscriptions by consumer and shard.
