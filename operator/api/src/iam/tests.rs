@@ -89,7 +89,7 @@ fn the_operator_may_delete_only_what_goes_with_the_pipeline_and_is_tagged_as_its
     assert_eq!(statement(operator, "DeleteStreams")["Condition"], ours);
     let leases = ["raw", "tables"].map(|sink| format!("arn:aws:dynamodb:eu-west-1:*:table/prod.shop.{sink}.leases"));
     assert_eq!(statement(operator, "DeleteTables")["Resource"], json!(leases));
-    let tables = ["invoices", "customers"].map(|table| format!("arn:aws:dynamodb:eu-west-1:*:table/{table}"));
+    let tables = ["customers", "invoices"].map(|table| format!("arn:aws:dynamodb:eu-west-1:*:table/{table}"));
     assert_eq!(statement(operator, "TimeToLive")["Resource"], json!(tables));
     assert_eq!(statement(operator, "Recovery"), &Value::Null);
 

@@ -205,7 +205,7 @@ pub struct KeyField {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub attribute: Option<String>,
-    /// The type of the key in DynamoDB.
+    /// The type of the key in DynamoDB: `S` string, `N` number, `B` binary (base64 text in the record).
     #[serde(rename = "type")]
     pub key_type: KeyType,
 }

@@ -97,7 +97,7 @@ pub struct StageStatus {
 pub struct ResourceStatus {
     /// What it is.
     pub kind: ResourceKind,
-    /// Its name in AWS.
+    /// The name that the stream, table or bucket has in AWS.
     #[schemars(length(min = 1, max = 255))]
     pub name: String,
     /// What happens to it when the Pipeline is deleted or names it no more.
