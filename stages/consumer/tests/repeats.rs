@@ -6,7 +6,6 @@ mod harness;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use harness::{Running, TestSink, World, eventually};
 use penstock_consumer::{ConsumerConfig, RepeatWindow};
@@ -93,7 +92,7 @@ async fn a_pinned_range_leaves_out_the_same_after_a_crash() {
     world.put_all(&rows(20..60)).await;
     world.put_all(&rows(50..70)).await;
     // Its effect is made, and its answer is lost: the range stays pinned.
-    let sink = world.sink().max_age(Duration::from_millis(50));
+    let sink = world.sink().range_records(30);
     sink.faults.applies.store(1_000_001, Ordering::Relaxed);
     let crashing = run(&world, "b", sink);
     eventually("the range is applied", async || stored(&world).len() == 70).await;
@@ -111,7 +110,7 @@ async fn a_pinned_range_keeps_the_window_that_it_was_pinned_with() {
     let world = World::start(1).await;
     world.put_all(&rows(0..40)).await;
     world.put_all(&rows(20..60)).await;
-    let sink = world.sink().max_age(Duration::from_millis(50));
+    let sink = world.sink().range_records(60);
     sink.faults.applies.store(1_000_001, Ordering::Relaxed);
     let crashing = run(&world, "a", sink);
     eventually("the range is applied", async || stored(&world).len() == 60).await;
