@@ -113,20 +113,18 @@ impl Others {
     }
 }
 
+/// Nothing is noted where the Pipeline itself named the image, which then is no reason to keep it.
 fn given_image<'a>(metadata: &'a ObjectMeta, value: &'a Value, others: &Others) -> Option<&'a str> {
-    let noted = metadata.annotations.as_ref().and_then(|all| all.get(IMAGE_ANNOTATION)).map(String::as_str);
-    let noted = noted.filter(|_| {
-        !others.own(None, |fields| &fields["f:metadata"]["f:annotations"][format!("f:{IMAGE_ANNOTATION}")])
-    });
-    let containers = value.pointer("/spec/template/spec/containers").and_then(Value::as_array);
-    let used = || {
-        let container = containers?.iter().find(|container| container["name"] == CONTAINER)?;
-        let key = format!(r#"k:{{"name":"{CONTAINER}"}}"#);
-        let is_foreign =
-            others.own(None, |fields| &fields["f:spec"]["f:template"]["f:spec"]["f:containers"][&key]["f:image"]);
-        container["image"].as_str().filter(|_| !is_foreign)
-    };
-    noted.or_else(used)
+    let noted = metadata.annotations.as_ref()?.get(IMAGE_ANNOTATION)?;
+    if !others.own(None, |fields| &fields["f:metadata"]["f:annotations"][format!("f:{IMAGE_ANNOTATION}")]) {
+        return Some(noted);
+    }
+    let containers = value.pointer("/spec/template/spec/containers").and_then(Value::as_array)?;
+    let container = containers.iter().find(|container| container["name"] == CONTAINER)?;
+    let key = format!(r#"k:{{"name":"{CONTAINER}"}}"#);
+    let is_foreign =
+        others.own(None, |fields| &fields["f:spec"]["f:template"]["f:spec"]["f:containers"][&key]["f:image"]);
+    container["image"].as_str().filter(|_| !is_foreign)
 }
 
 impl Resource for Live {
