@@ -148,7 +148,7 @@ fn stream_record(record: Record) -> Result<StreamRecord, String> {
     let sequence = Sequence::parse(&record.sequence_number).map_err(|error| error.to_string())?;
     let arrival = record
         .approximate_arrival_timestamp
-        .and_then(|at| at.to_millis().ok())
+        .and_then(|at| millis(&at))
         .ok_or_else(|| format!("record {sequence} comes without a usable time of arrival"))?;
     Ok(StreamRecord {
         sequence,
@@ -156,4 +156,25 @@ fn stream_record(record: Record) -> Result<StreamRecord, String> {
         arrival: ArrivalMillis(arrival),
         data: record.data.into_inner().into(),
     })
+}
+
+/// The nearest millisecond. The service sends milliseconds, as a fraction of seconds in floating point, which often lies a
+/// little below what is meant.
+fn millis(at: &DateTime) -> Option<i64> {
+    let nanos = i64::from(at.subsec_nanos());
+    at.secs().checked_mul(1000)?.checked_add((nanos + 500_000) / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arrival_is_the_millisecond_that_the_service_meant() {
+        for meant in [1_795_758_064_963_i64, 1_795_758_064_964, 1_795_758_064_999, 1_795_758_065_000] {
+            #[allow(clippy::cast_precision_loss, reason = "as the service sends it")]
+            let sent = DateTime::from_secs_f64(meant as f64 / 1000.0);
+            assert_eq!(millis(&sent), Some(meant));
+        }
+    }
 }
