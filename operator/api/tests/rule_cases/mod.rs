@@ -48,11 +48,17 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         code: "duplicates_without_id",
         accepted: &[(SHARDS, "        shards: 2\n      duplicates: { policy: Remove, window: 1h, records: 1000 }\n")],
-        refused: &[(SECOND_SOURCE, "  buffers:\n    - { name: unread, kinesis: { mode: OnDemand }, duplicates: { window: 5m } }")],
+        refused: &[(
+            SECOND_SOURCE,
+            "  buffers:\n    - { name: unread, kinesis: { mode: OnDemand }, duplicates: { window: 5m } }",
+        )],
     },
     Case {
         code: "duplicates_without_id",
-        accepted: &[(SECOND_SOURCE, "  buffers:\n    - { name: unread, kinesis: { mode: OnDemand }, duplicates: { policy: Keep } }")],
+        accepted: &[(
+            SECOND_SOURCE,
+            "  buffers:\n    - { name: unread, kinesis: { mode: OnDemand }, duplicates: { policy: Keep } }",
+        )],
         refused: &[],
     },
     Case {
