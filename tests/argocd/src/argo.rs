@@ -79,7 +79,7 @@ impl Argo {
 
         let [redis_port, repo_server_port, repo_server_metrics, controller_metrics] = free_ports()?;
         let redis_address = format!("127.0.0.1:{redis_port}");
-        let mut redis = start("argocd-redis", &[redis_address.clone()])?;
+        let mut redis = start("argocd-redis", std::slice::from_ref(&redis_address))?;
         redis.listens(redis_port).await?;
         let cached = ["--redis".to_owned(), redis_address, "--redis-compress=none".to_owned()];
         let mut arguments = vec![

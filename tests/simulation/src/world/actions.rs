@@ -166,18 +166,14 @@ impl World {
         }
         let (open, now) = (self.kinesis.open_shards(), self.now);
         match *action {
-            Action::Split { pick } => {
-                if open.len() < 12 {
-                    self.kinesis.split(now, &open[pick % open.len()]);
-                    self.count("splits");
-                }
+            Action::Split { pick } if open.len() < 12 => {
+                self.kinesis.split(now, &open[pick % open.len()]);
+                self.count("splits");
             }
-            Action::Merge { pick } => {
-                if open.len() > 1 {
-                    let left = pick % (open.len() - 1);
-                    self.kinesis.merge(now, &open[left], &open[left + 1]);
-                    self.count("merges");
-                }
+            Action::Merge { pick } if open.len() > 1 => {
+                let left = pick % (open.len() - 1);
+                self.kinesis.merge(now, &open[left], &open[left + 1]);
+                self.count("merges");
             }
             Action::Resize { up: true } if open.len() <= 4 => {
                 open.iter().for_each(|id| self.kinesis.split(now, id));
