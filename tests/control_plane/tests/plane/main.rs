@@ -4,19 +4,17 @@
 mod crashes;
 mod drift;
 mod faults;
-mod fields;
 mod fresh;
 mod leaders;
 mod life;
 mod rights;
-mod scale;
 mod skipped;
 mod story;
 mod verdicts;
 mod walks;
 mod watches;
 
-/// Whether the long forms are wanted: every crash point, a thousand Pipelines. `cargo xtask plane` sets it.
+/// Whether the long forms are wanted: every crash point, hundreds of specs. `cargo xtask plane` sets it.
 fn full() -> bool {
     std::env::var_os("PENSTOCK_FULL").is_some()
 }
