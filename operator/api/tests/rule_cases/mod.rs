@@ -59,7 +59,10 @@ pub(crate) const CASES: &[Case] = &[
             SECOND_SOURCE,
             "  buffers:\n    - { name: unread, kinesis: { mode: OnDemand }, duplicates: { policy: Keep } }",
         )],
-        refused: &[],
+        refused: &[(
+            SECOND_SOURCE,
+            "  buffers:\n    - { name: unread, kinesis: { mode: OnDemand }, duplicates: { policy: Remove } }",
+        )],
     },
     Case {
         code: "duplicate_path",
