@@ -11,7 +11,6 @@
 mod account;
 mod audit;
 mod deployments;
-mod operator_process;
 mod plane;
 mod rights;
 mod snapshot;
@@ -22,7 +21,6 @@ mod world;
 pub use account::{Account, Inventory};
 pub use audit::{Audit, Request};
 pub use deployments::{BROKEN_IMAGE, roll_out};
-pub use operator_process::{Installation, OperatorProcess};
 pub use plane::{Plane, free_ports, shared};
 pub use rights::{OPERATOR, Right, granted, manifests, rules, token};
 pub use snapshot::{children, masked};
