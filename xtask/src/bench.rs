@@ -1,4 +1,4 @@
-//! `cargo xtask bench`, `kill` and `simulate`: what takes long by nature.
+//! `cargo xtask bench`, `leases`, `kill` and `simulate`: what takes long by nature.
 
 use std::process::ExitCode;
 
@@ -22,6 +22,13 @@ pub(crate) fn kill(arguments: &[String]) -> anyhow::Result<ExitCode> {
 pub(crate) fn simulate(arguments: &[String]) -> anyhow::Result<ExitCode> {
     run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "simulate"]))?;
     run(&mut command(paths::target().join("release").join("simulate"), arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Leases: how quickly they change hands, and what they cost.
+pub(crate) fn leases(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "leases"]))?;
+    run(&mut command(paths::target().join("release").join("leases"), arguments))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -31,6 +31,7 @@ cargo xtask COMMAND
   cluster up | down | kubectl … | helm … | run …   a real cluster on this machine, with the image of this working copy
   cluster test         what happens on a cluster, in full; see tests/cluster
   simulate [-- ARGS]   the consumer under thousands of schedules; --seeds FROM..TO, --seed N, --mutation NAME
+  leases [-- ARGS]     how quickly leases change hands, and what they cost: takeover [--planned] | idle
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
 ";
 
@@ -53,6 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "cluster" => cluster::cluster(rest),
         "simulate" => bench::simulate(rest),
         "kill" => bench::kill(rest),
+        "leases" => bench::leases(rest),
         "plane" => test::in_full("plane", rest),
         "argocd" => test::in_full("argocd", rest),
         "help" | "--help" | "-h" => {

@@ -1,5 +1,6 @@
 //! Starting and stopping the engines as one.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -121,6 +122,13 @@ impl Engines {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// How often each operation was called since the start, as `DynamoDB.PutItem`, `Kinesis.GetRecords`, `S3.PUT`;
+    /// calls that were refused or failed are among them.
+    #[must_use]
+    pub fn calls(&self) -> BTreeMap<String, u64> {
+        self.front.calls()
     }
 
     /// Answers what has been asked, closes the stores and gives the folder back.

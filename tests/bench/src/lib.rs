@@ -40,6 +40,14 @@ pub fn watch(mut child: Child, began: Instant) -> anyhow::Result<(ExitStatus, Us
     }
 }
 
+/// CPU seconds (user and system) and the most memory held at one time, in MiB, of a process that runs.
+///
+/// # Errors
+/// When the system does not tell, most often since the process has ended.
+pub fn used_by(pid: u32) -> anyhow::Result<(f64, f64)> {
+    read(&Path::new("/proc").join(pid.to_string()))
+}
+
 fn read(folder: &Path) -> anyhow::Result<(f64, f64)> {
     let stat = fs::read_to_string(folder.join("stat"))?;
     // Fields 14 and 15 of proc(5), in clock ticks; the name before them may hold blanks, so count behind it.

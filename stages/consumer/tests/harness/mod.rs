@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod gate;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,13 +58,7 @@ impl World {
         })
         .await
         .unwrap();
-        let aws = Aws::local(REGION, &engines.endpoint_url()).await;
-        let s3 = aws_sdk_s3::config::Builder::from(&aws.config).force_path_style(true).build();
-        let clients = Clients {
-            kinesis: aws_sdk_kinesis::Client::new(&aws.config),
-            dynamodb: aws_sdk_dynamodb::Client::new(&aws.config),
-            s3: aws_sdk_s3::Client::from_conf(s3),
-        };
+        let clients = clients(&engines.endpoint_url()).await;
         clients.kinesis.create_stream().stream_name(STREAM).shard_count(shards).send().await.unwrap();
         clients.s3.create_bucket().bucket(BUCKET).send().await.unwrap();
         let world = Self { clients, store: Store::default(), engines, _folder: folder };
@@ -130,6 +125,19 @@ impl World {
     pub(crate) fn run_with(&self, config: ConsumerConfig, sink: TestSink) -> Running {
         let (stop, health) = (Stop::new(), Health::new());
         let run = penstock_consumer::run(config, self.clients.clone(), sink, stop.clone(), health.clone());
+        Running { stop, health, task: tokio::spawn(run) }
+    }
+
+    /// A gate in front of the engines.
+    pub(crate) async fn gate(&self) -> gate::Gate {
+        gate::Gate::open(self.engines.endpoint_url()).await
+    }
+
+    /// Runs a worker whose calls go through a gate.
+    pub(crate) async fn run_through(&self, gate: &gate::Gate, config: ConsumerConfig, sink: TestSink) -> Running {
+        let (stop, health) = (Stop::new(), Health::new());
+        let clients = clients(gate.endpoint()).await;
+        let run = penstock_consumer::run(config, clients, sink, stop.clone(), health.clone());
         Running { stop, health, task: tokio::spawn(run) }
     }
 
@@ -225,6 +233,16 @@ impl World {
 
     pub(crate) async fn stop(self) {
         self.engines.stop().await;
+    }
+}
+
+async fn clients(endpoint: &str) -> Clients {
+    let aws = Aws::local(REGION, endpoint).await;
+    let s3 = aws_sdk_s3::config::Builder::from(&aws.config).force_path_style(true).build();
+    Clients {
+        kinesis: aws_sdk_kinesis::Client::new(&aws.config),
+        dynamodb: aws_sdk_dynamodb::Client::new(&aws.config),
+        s3: aws_sdk_s3::Client::from_conf(s3),
     }
 }
 

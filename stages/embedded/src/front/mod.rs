@@ -1,8 +1,10 @@
 //! The one endpoint: accepts connections, asks `route` whose a request is, hands it on.
 
 pub(crate) mod body;
+mod calls;
 mod route;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use self::body::{Body, full};
+use self::calls::Calls;
 use self::route::{Service, route};
 use crate::dynamodb::DynamoDb;
 use crate::kinesis::Kinesis;
@@ -34,23 +37,31 @@ struct Engines {
     kinesis: Arc<Kinesis>,
     dynamodb: Arc<DynamoDb>,
     s3: S3Engine,
+    calls: Arc<Calls>,
 }
 
 /// The running server.
 pub(crate) struct Front {
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
+    calls: Arc<Calls>,
 }
 
 /// Serves the engines on a listener.
 pub(crate) fn serve(listener: TcpListener, kinesis: Arc<Kinesis>, dynamodb: Arc<DynamoDb>, s3: S3Engine) -> Front {
     let (stop, stopping) = watch::channel(false);
-    let engines = Arc::new(Engines { kinesis, dynamodb, s3 });
+    let calls = Arc::new(Calls::default());
+    let engines = Arc::new(Engines { kinesis, dynamodb, s3, calls: Arc::clone(&calls) });
     let accepting = tokio::spawn(accept(listener, engines, stopping));
-    Front { stop, accepting }
+    Front { stop, accepting, calls }
 }
 
 impl Front {
+    /// How often each operation was called.
+    pub(crate) fn calls(&self) -> BTreeMap<String, u64> {
+        self.calls.all()
+    }
+
     /// Accepts nothing more and waits for the requests that run.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
@@ -121,7 +132,9 @@ async fn serve_connection(socket: TcpStream, engines: Arc<Engines>, mut stopping
 }
 
 async fn dispatch(engines: &Engines, request: Request<Incoming>) -> Response<Body> {
-    match route(request.headers()) {
+    let service = route(request.headers());
+    engines.calls.count(&service, request.method());
+    match service {
         Service::Kinesis(operation) => Box::pin(engines.kinesis.handle(&operation, request)).await,
         Service::DynamoDb(operation) => Box::pin(engines.dynamodb.handle(&operation, request)).await,
         Service::S3 => Box::pin(engines.s3.handle(request)).await,

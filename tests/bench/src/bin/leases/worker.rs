@@ -1,0 +1,110 @@
+//! A worker in a process of its own, with a sink that takes everything and does nothing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use penstock_api::plan::PipelineRef;
+use penstock_api::spec::StartAt;
+use penstock_consumer::{ConsumerConfig, WorkerId};
+use penstock_contract::{Applied, Batch, Position, Pushed, Range, Recipe, Record, ShardId, Sink, SinkError};
+use penstock_runtime::{Health, Stop};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::world::{self, BUCKET};
+
+/// A range is closed after so many records, or after its age.
+const RANGE_RECORDS: usize = 1_000;
+const RANGE_AGE: Duration = Duration::from_secs(1);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where the engines are.
+    #[arg(long)]
+    pub(crate) endpoint: String,
+    /// The stream, which is also the name of the lease table.
+    #[arg(long)]
+    pub(crate) stream: String,
+    /// Who it is.
+    #[arg(long)]
+    pub(crate) id: String,
+    /// Reads each shard to its tip, and then only keeps its lease.
+    #[arg(long)]
+    pub(crate) parked: bool,
+}
+
+/// Works until SIGTERM; then prints how many records it read and stored.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    let clients = world::clients(&args.endpoint).await;
+    let stop = Stop::new();
+    if args.parked {
+        stop.at_tip.cancel();
+    }
+    let (mut told, drain) = (signal(SignalKind::terminate())?, stop.drain.clone());
+    tokio::spawn(async move {
+        told.recv().await;
+        drain.cancel();
+    });
+    let config = config(args.stream, args.id);
+    let summary = penstock_consumer::run(config, clients, Nothing, stop, Health::new()).await?;
+    println!("{} {}", summary.records_read(), summary.records_applied());
+    Ok(())
+}
+
+/// The settings of a stage in a pod.
+fn config(stream: String, id: String) -> ConsumerConfig {
+    ConsumerConfig {
+        pipeline: PipelineRef { namespace: "bench".to_owned(), name: "leases".to_owned() },
+        sink: "nothing".to_owned(),
+        lease_table: stream.clone(),
+        stream,
+        worker_id: WorkerId::new(id),
+        start_at: StartAt::TrimHorizon,
+        repeats: None,
+        dead_letters_bucket: BUCKET.to_owned(),
+        dead_letters_prefix: "dead/".to_owned(),
+        failover: Duration::from_secs(10),
+        shard_sync: Duration::from_secs(60),
+        drain_limit: Duration::from_secs(25),
+        read_bytes: 1 << 20,
+        prefetch_bytes: 2 << 20,
+        dead_letter_bytes: 4 << 20,
+    }
+}
+
+struct Nothing;
+
+#[derive(Default)]
+struct Count {
+    records: usize,
+}
+
+impl Sink for Nothing {
+    type Batch = Count;
+
+    fn recipe(&self) -> Recipe {
+        Recipe(Bytes::from_static(b"nothing"))
+    }
+
+    fn with_recipe(&self, _recipe: &Recipe) -> Result<Self, SinkError> {
+        Ok(Self)
+    }
+
+    fn open(&self, _shard: &ShardId, _first: &Position) -> Count {
+        Count::default()
+    }
+
+    fn max_age(&self) -> Duration {
+        RANGE_AGE
+    }
+}
+
+impl Batch for Count {
+    async fn push(&mut self, records: &[Record]) -> Result<Pushed, SinkError> {
+        self.records += records.len();
+        Ok(Pushed { full: self.records >= RANGE_RECORDS, rejected: Vec::new() })
+    }
+
+    async fn apply(&mut self, _range: &Range) -> Result<Applied, SinkError> {
+        Ok(Applied { records: self.records as u64, rejected: Vec::new() })
+    }
+}
