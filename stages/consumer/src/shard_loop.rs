@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_contract::{ShardId, Sink};
-use penstock_stream::StartingAt;
+use penstock_stream::{StartingAt, service_time};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +16,7 @@ use crate::lease::{Checkpoint, Lease, Pending};
 use crate::repeats::Judge;
 use crate::replay::replay;
 use crate::shard_end;
-use crate::shared::{Shared, wall_clock};
+use crate::shared::Shared;
 use crate::tenure::Tenure;
 use crate::trouble::Concern;
 
@@ -147,7 +147,8 @@ async fn starting_at<S: Sink>(shared: &Arc<Shared<S>>, tenure: &mut Tenure) -> R
         }
         Checkpoint::Latest => {
             // Written down, because the same word means another record each time that it is used.
-            let now = wall_clock();
+            let ask = || service_time(&shared.kinesis, &shared.config.stream);
+            let now = shared.troubles.insist(Concern::Stream, tenure.shard().as_str(), ask).await;
             tenure.start_at(&shared.table, &shared.troubles, now).await?;
             StartingAt::AtTimestamp(now)
         }

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use penstock_contract::{ArrivalMillis, Position, ShardId, Sink};
+use penstock_contract::{Position, ShardId, Sink};
 use penstock_runtime::{Health, Stop};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -143,10 +142,4 @@ impl<S: Sink> Shared<S> {
     pub(crate) fn now(&self) -> Moment {
         Moment(self.origin.elapsed())
     }
-}
-
-/// The wall clock. Says only where a sink that begins with what comes next begins; never who owns a lease.
-pub(crate) fn wall_clock() -> ArrivalMillis {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    ArrivalMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }

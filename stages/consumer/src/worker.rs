@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_contract::{ShardId, Sink};
-use penstock_stream::{ShardFilter, StreamError, list_shards};
+use penstock_api::spec::StartAt;
+use penstock_contract::{ArrivalMillis, ShardId, Sink};
+use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::lease_table::{LeaseTableError, Write};
 use crate::observe::{Moment, Observer, Rows, Stillness};
 use crate::shard_loop::{self, Outcome, Signals};
 use crate::shard_sync;
-use crate::shared::{Shared, wall_clock};
+use crate::shared::Shared;
 use crate::trouble::Concern;
 
 /// Rounds are not closer together than this, however much happens.
@@ -195,8 +196,15 @@ impl<S: Sink> Worker<S> {
     /// Compares the leases with the stream's shards; says whether anything was changed.
     async fn sync_shards(&mut self, rows: &Rows) -> Result<bool, RoundFailed> {
         let shared = &self.shared;
-        let listed = list_shards(&shared.kinesis, &shared.config.stream, &ShardFilter::FromTrimHorizon).await?;
-        let missing = shard_sync::missing(&listed, rows, shared.config.start_at, wall_clock());
+        let (kinesis, stream) = (&shared.kinesis, &shared.config.stream);
+        let now = match shared.config.start_at {
+            // Before the listing: a shard that is made in between begins later.
+            StartAt::Latest => service_time(kinesis, stream).await?,
+            // Nothing begins at a time.
+            StartAt::TrimHorizon => ArrivalMillis(0),
+        };
+        let listed = list_shards(kinesis, stream, &ShardFilter::FromTrimHorizon).await?;
+        let missing = shard_sync::missing(&listed, rows, shared.config.start_at, now);
         for lease in &missing {
             shared.table.create(lease).await?;
             tracing::info!(shard = %lease.shard, checkpoint = ?lease.checkpoint, "a lease is written");

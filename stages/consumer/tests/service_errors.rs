@@ -139,6 +139,24 @@ async fn who_began_with_what_comes_next_misses_nothing_when_the_first_iterator_e
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_with_what_comes_next_goes_by_the_clock_of_the_service() {
+    let world = World::start(1).await;
+    let gate = world.gate().await;
+    gate.set_date("Sat, 01 Jan 2000 00:00:00 GMT");
+    let mut config = world.config("w");
+    config.start_at = StartAt::Latest;
+    let running = world.run_through(&gate, config, world.sink()).await;
+    eventually("it has an iterator", async || !gate.passed("GetShardIterator").is_empty()).await;
+    let asked = gate.passed("GetShardIterator")[0].clone();
+    assert_eq!(
+        (&asked["ShardIteratorType"], asked["Timestamp"].as_f64()),
+        (&"AT_TIMESTAMP".into(), Some(946_684_800.0))
+    );
+    running.drain().await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_that_is_not_found_and_is_listed_is_read_on() {
     let reading = Reading::start().await;
     reading.gate.refuse("GetRecords", Refusal::Error(400, "ResourceNotFoundException"), 1);

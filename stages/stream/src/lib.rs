@@ -10,6 +10,7 @@
 //! to try again is the stage's decision.
 
 pub mod aggregate;
+mod clock;
 mod error;
 pub mod hash;
 mod read;
@@ -17,6 +18,7 @@ mod shards;
 mod user_records;
 mod write;
 
+pub use clock::service_time;
 pub use error::{ErrorKind, StreamError};
 pub use hash::{HashKey, ShardMap, ShardMapError};
 pub use read::{

@@ -40,6 +40,7 @@ struct Post {
     client: Client<HttpConnector, Full<Bytes>>,
     planned: Mutex<Vec<Planned>>,
     passed: Mutex<Vec<(String, Value)>>,
+    date: Mutex<Option<&'static str>>,
 }
 
 impl Gate {
@@ -52,6 +53,7 @@ impl Gate {
             client: Client::builder(TokioExecutor::new()).build_http(),
             planned: Mutex::default(),
             passed: Mutex::default(),
+            date: Mutex::default(),
         });
         tokio::spawn(accept(listener, Arc::clone(&post)));
         Self(post)
@@ -64,6 +66,11 @@ impl Gate {
     /// The next calls of an operation of Kinesis are refused.
     pub(crate) fn refuse(&self, operation: &'static str, refusal: Refusal, times: u32) {
         self.0.planned.lock().push(Planned { operation, refusal, times });
+    }
+
+    /// What time it is at the service, as its answers say.
+    pub(crate) fn set_date(&self, date: &'static str) {
+        *self.0.date.lock() = Some(date);
     }
 
     /// How many calls are still to be refused.
@@ -109,7 +116,10 @@ impl Post {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = format!("{}{path}", self.engines).parse::<Uri>().map_err(std::io::Error::other)?;
         let answer = self.client.request(Request::from_parts(parts, Full::from(body)));
-        let (parts, body) = answer.await.map_err(std::io::Error::other)?.into_parts();
+        let (mut parts, body) = answer.await.map_err(std::io::Error::other)?.into_parts();
+        if let Some(date) = *self.date.lock() {
+            parts.headers.insert("date", date.parse().unwrap());
+        }
         Ok(Response::from_parts(parts, Full::from(body.collect().await.map_err(std::io::Error::other)?.to_bytes())))
     }
 
