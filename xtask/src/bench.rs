@@ -5,9 +5,13 @@ use std::process::ExitCode;
 use crate::paths;
 use crate::process::{cargo, command, run};
 
-/// The main job at the size of a month and of a year: time, memory and CPU time of each process.
+/// The main job at the size of a month and of a year: time, memory and CPU time of each process. With `paths`, each
+/// path of a pipeline alone, against a stand-in for AWS.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    measured("main-job", arguments)
+    match arguments.split_first() {
+        Some((paths, rest)) if paths == "paths" => built_with_all("paths", rest),
+        _ => measured("main-job", arguments),
+    }
 }
 
 /// The main job while its processes are killed again and again.
@@ -17,18 +21,20 @@ pub(crate) fn kill(arguments: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The consumer under thousands of schedules. Built with the whole workspace, as the tests are, so that nothing is
-/// built twice.
+/// The consumer under thousands of schedules.
 pub(crate) fn simulate(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "simulate"]))?;
-    run(&mut command(paths::target().join("release").join("simulate"), arguments))?;
-    Ok(ExitCode::SUCCESS)
+    built_with_all("simulate", arguments)
 }
 
 /// Leases: how quickly they change hands, and what they cost.
 pub(crate) fn leases(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "leases"]))?;
-    run(&mut command(paths::target().join("release").join("leases"), arguments))?;
+    built_with_all("leases", arguments)
+}
+
+/// A program that is built with the whole workspace, as the tests are, so that nothing is built twice.
+fn built_with_all(program: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bins"]))?;
+    run(&mut command(paths::target().join("release").join(program), arguments))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -25,7 +25,7 @@ cargo xtask COMMAND
   image [-- ARGS]      an OCI image of the binaries as an archive; --name NAME:TAG, --output FILE, --root FOLDER
   manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
   tools                fetch helm and kubectl into the user's cache folder
-  bench [-- ARGS]      run the benchmarks (release build); see tests/bench
+  bench [-- ARGS]      the main job at the size of a month and a year; with `paths`, each path alone on a stand-in for AWS
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, walks over hundreds of specs
   argocd [-- ARGS]     Argo CD itself, built once, over a git repository with Pipelines: in sync for five minutes
   cluster up | down | kubectl … | helm … | run …   a real cluster on this machine, with the image of this working copy

@@ -1,4 +1,7 @@
-//! How a process used the machine: time, CPU time and memory, read from `/proc`.
+//! What the benchmarks share: how a process used the machine, a stand-in for AWS, and load on an HTTP endpoint.
+
+pub mod load;
+pub mod stand_in;
 
 use std::fs;
 use std::path::Path;

@@ -21,9 +21,12 @@ pub(crate) struct Args {
     /// Where the engines are.
     #[arg(long)]
     pub(crate) endpoint: String,
-    /// The stream, which is also the name of the lease table.
+    /// The stream.
     #[arg(long)]
     pub(crate) stream: String,
+    /// The lease table, where it has another name than the stream.
+    #[arg(long)]
+    pub(crate) table: Option<String>,
     /// Who it is.
     #[arg(long)]
     pub(crate) id: String,
@@ -44,18 +47,19 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         told.recv().await;
         drain.cancel();
     });
-    let config = config(args.stream, args.id);
+    let table = args.table.unwrap_or_else(|| args.stream.clone());
+    let config = config(args.stream, table, args.id);
     let summary = penstock_consumer::run(config, clients, Nothing, stop, Health::new()).await?;
     println!("{} {}", summary.records_read(), summary.records_applied());
     Ok(())
 }
 
 /// The settings of a stage in a pod.
-fn config(stream: String, id: String) -> ConsumerConfig {
+fn config(stream: String, lease_table: String, id: String) -> ConsumerConfig {
     ConsumerConfig {
         pipeline: PipelineRef { namespace: "bench".to_owned(), name: "leases".to_owned() },
         sink: "nothing".to_owned(),
-        lease_table: stream.clone(),
+        lease_table,
         stream,
         worker_id: WorkerId::new(id),
         start_at: StartAt::TrimHorizon,

@@ -1,0 +1,69 @@
+//! Each path of a pipeline alone, against a stand-in for AWS: `cargo xtask bench -- paths --help`.
+//!
+//! What is measured runs on one core. The stand-in, the load generator and the engines behind them run in this process,
+//! on another; how busy that one was stands beside each figure, and what it can do at most in a row of its own.
+#![allow(clippy::print_stdout, reason = "what was asked for")]
+
+mod cores;
+mod figure;
+mod path;
+mod stage;
+mod subject;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use figure::Figure;
+use path::Path;
+
+/// Measures paths.
+#[derive(Debug, Parser)]
+pub(crate) struct Args {
+    /// The paths; all when none is named.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Path>,
+    /// How often each is measured.
+    #[arg(long, default_value_t = 5)]
+    runs: u32,
+    /// How long each is measured, in seconds, after a warm-up of three.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// A shop's file whose rows are sent; a generated one when none is named.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// The least time that the stand-in takes for an answer, in milliseconds.
+    #[arg(long, default_value_t = 0)]
+    delay_millis: u64,
+    /// Also write the figures to this file, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    cores::keep_to_the_second()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run(&args))
+}
+
+async fn run(args: &Args) -> anyhow::Result<()> {
+    let rows = subject::rows(args.file.as_deref())?;
+    let paths = if args.only.is_empty() { Path::all() } else { args.only.clone() };
+    let measure = Duration::from_secs(args.seconds);
+    let mut figures = Vec::new();
+    println!("{}", Figure::HEADER);
+    for run in 0..args.runs {
+        for path in &paths {
+            let delay = Duration::from_millis(args.delay_millis);
+            let figure = path.measure(&rows, measure, delay, run).await?;
+            println!("{figure}");
+            figures.push(figure);
+        }
+    }
+    if let Some(file) = &args.json {
+        std::fs::write(file, serde_json::to_string_pretty(&figures)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The paths, and how each is measured: a warm-up, then what happens in a while of steady work.
+
+use std::time::{Duration, Instant};
+
+use penstock_bench::load::{self, Rate, Seen, post};
+use penstock_bench::stand_in::Form;
+use penstock_bench::used_by;
+
+use crate::figure::Figure;
+use crate::stage::Stage;
+use crate::subject::World;
+
+const WARM_UP: Duration = Duration::from_secs(3);
+/// Connections of the load generator.
+const CONNECTIONS: usize = 64;
+const ROWS_PER_POST: usize = 100;
+
+/// A path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Path {
+    /// HTTP to Kinesis, a row a POST.
+    IngestOne,
+    /// HTTP to Kinesis, a hundred rows a POST as NDJSON.
+    IngestMany,
+    /// HTTP to Kinesis, a hundred rows a POST as an array.
+    IngestArray,
+    /// Kinesis to nothing, each row a stream record.
+    NothingRaw,
+    /// Kinesis to nothing, rows in aggregates.
+    NothingAggregated,
+    /// Kinesis to S3.
+    Raw,
+    /// Kinesis to S3 with a prefix for each article.
+    Articles,
+    /// Kinesis to DynamoDB.
+    Items,
+    /// Kinesis to DynamoDB through the example's program.
+    Computed,
+}
+
+impl Path {
+    pub(crate) fn all() -> Vec<Self> {
+        <Self as clap::ValueEnum>::value_variants().to_vec()
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::IngestOne => "ingest-one",
+            Self::IngestMany => "ingest-many",
+            Self::IngestArray => "ingest-array",
+            Self::NothingRaw => "nothing-raw",
+            Self::NothingAggregated => "nothing-aggr",
+            Self::Raw => "raw",
+            Self::Articles => "articles",
+            Self::Items => "items",
+            Self::Computed => "computed",
+        }
+    }
+
+    pub(crate) async fn measure(
+        self,
+        rows: &[(String, String)],
+        time: Duration,
+        delay: Duration,
+        run: u32,
+    ) -> anyhow::Result<Figure> {
+        let form = if self == Self::NothingRaw { Form::Raw } else { Form::Aggregated };
+        let world = World::start(rows, form, delay).await?;
+        let figure = match self {
+            Self::IngestOne => {
+                let posts = rows.iter().map(|(_, row)| post("/orders", "application/json", row)).collect();
+                ingest(&world, posts, 1, time).await
+            }
+            Self::IngestMany => {
+                ingest(&world, posts_of(rows, "application/x-ndjson", "", "\n", ""), ROWS_PER_POST, time).await
+            }
+            Self::IngestArray => {
+                ingest(&world, posts_of(rows, "application/json", "[", ",", "]"), ROWS_PER_POST, time).await
+            }
+            Self::NothingRaw | Self::NothingAggregated => consume(&world, Stage::nothing(&world)?, time).await,
+            Self::Raw | Self::Articles | Self::Items | Self::Computed => {
+                consume(&world, Stage::start(&world, self.name())?, time).await
+            }
+        };
+        world.stop().await;
+        Ok(Figure { path: self.name(), run, ..figure? })
+    }
+}
+
+fn posts_of(rows: &[(String, String)], content_type: &str, begin: &str, between: &str, end: &str) -> Vec<Vec<u8>> {
+    let body = |rows: &[(String, String)]| {
+        let rows: Vec<_> = rows.iter().map(|(_, row)| row.as_str()).collect();
+        format!("{begin}{}{end}", rows.join(between))
+    };
+    rows.chunks_exact(ROWS_PER_POST).map(|rows| post("/orders", content_type, &body(rows))).collect()
+}
+
+/// A source under as much load as it takes; then the time until its answers, at half of that.
+async fn ingest(world: &World, posts: Vec<Vec<u8>>, rows: usize, time: Duration) -> anyhow::Result<Figure> {
+    let mut stage = Stage::start(world, "orders")?;
+    stage.listens().await?;
+    let addr = stage.addr;
+    load::run(addr, &posts, CONNECTIONS, Rate::Closed, WARM_UP).await?;
+    let before = Meter::read(world, &stage)?;
+    let seen = load::run(addr, &posts, CONNECTIONS, Rate::Closed, time).await?;
+    #[allow(clippy::cast_precision_loss, reason = "small")]
+    let (answered, rows) = (seen.answered as f64, rows as f64);
+    let mut figure = before.figure(world, &mut stage, |_| answered * rows)?;
+    let half = answered / time.as_secs_f64() / 2.0;
+    let seen: Seen = load::run(addr, &posts, CONNECTIONS, Rate::Open(half), time).await?;
+    figure.latency = Some([seen.quantile(0.5), seen.quantile(0.99), seen.quantile(0.999)]);
+    Ok(figure)
+}
+
+/// A sink that reads a stream without end.
+async fn consume(world: &World, mut stage: Stage, time: Duration) -> anyhow::Result<Figure> {
+    while !world.stand_in.counts().all().contains_key("GetRecords") {
+        stage.lives()?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(WARM_UP).await;
+    let before = Meter::read(world, &stage)?;
+    tokio::time::sleep(time).await;
+    before.figure(world, &mut stage, |calls| {
+        #[allow(clippy::cast_precision_loss, reason = "small")]
+        let records = calls.get("GetRecords").map_or(0.0, |call| call.records as f64);
+        records
+    })
+}
+
+type Calls = std::collections::BTreeMap<&'static str, penstock_bench::stand_in::Call>;
+
+/// The state of everything at one moment.
+struct Meter {
+    at: Instant,
+    cpu: f64,
+    own_cpu: f64,
+    calls: Calls,
+}
+
+impl Meter {
+    fn read(world: &World, stage: &Stage) -> anyhow::Result<Self> {
+        let (cpu, _) = used_by(stage.pid())?;
+        let (own_cpu, _) = used_by(std::process::id())?;
+        Ok(Self { at: Instant::now(), cpu, own_cpu, calls: world.stand_in.counts().all() })
+    }
+
+    /// What happened since.
+    fn figure(self, world: &World, stage: &mut Stage, rows: impl Fn(&Calls) -> f64) -> anyhow::Result<Figure> {
+        stage.lives()?;
+        let (cpu, peak_rss_mib) = used_by(stage.pid())?;
+        let (own_cpu, _) = used_by(std::process::id())?;
+        let seconds = self.at.elapsed().as_secs_f64();
+        let calls = world.stand_in.counts().since(&self.calls);
+        let rows = rows(&calls);
+        Ok(Figure {
+            path: "",
+            run: 0,
+            rows_per_second: rows / seconds,
+            cpu_seconds_per_million: (cpu - self.cpu) / rows * 1e6,
+            peak_rss_mib,
+            busy: (cpu - self.cpu) / seconds,
+            stand_in_busy: (own_cpu - self.own_cpu) / seconds,
+            latency: None,
+            calls,
+        })
+    }
+}
