@@ -5,11 +5,30 @@ use std::fmt;
 
 use penstock_bench::stand_in::Call;
 
+/// What was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum System {
+    Penstock,
+    /// The functions of `peers/lambda`.
+    Lambda,
+}
+
+impl System {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Penstock => "penstock",
+            Self::Lambda => "lambda",
+        }
+    }
+}
+
 /// What one run of one path came to.
 #[derive(Debug, Clone, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Figure {
     pub(crate) path: &'static str,
+    pub(crate) system: System,
     pub(crate) run: u32,
     pub(crate) rows_per_second: f64,
     /// CPU seconds of what was measured for a million rows.
@@ -25,15 +44,16 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    pub(crate) const HEADER: &'static str = "path              run     rows/s  rows/CPU s  CPU s/M rows  peak MiB  busy  stand-in  p50/p99/p99.9 ms at half load";
+    pub(crate) const HEADER: &'static str = "path             system    run     rows/s  rows/CPU s  CPU s/M rows  peak MiB  busy  stand-in  p50/p99/p99.9 ms at half load";
 }
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:<16} {:>4} {:>10.0} {:>11.0} {:>13.2} {:>9.1} {:>4.0}% {:>8.0}%",
+            "{:<16} {:<8} {:>4} {:>10.0} {:>11.0} {:>13.2} {:>9.1} {:>4.0}% {:>8.0}%",
             self.path,
+            self.system.name(),
             self.run,
             self.rows_per_second,
             1e6 / self.cpu_seconds_per_million,

@@ -6,6 +6,7 @@
 
 mod cores;
 mod figure;
+mod lambda;
 mod path;
 mod stage;
 mod subject;
@@ -57,9 +58,12 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     for run in 0..args.runs {
         for path in &paths {
             let delay = Duration::from_millis(args.delay_millis);
-            let figure = path.measure(&rows, measure, delay, run).await?;
-            println!("{figure}");
-            figures.push(figure);
+            for system in path.systems() {
+                let figure = path.measure(*system, &rows, measure, delay).await?;
+                let figure = Figure { run, ..figure };
+                println!("{figure}");
+                figures.push(figure);
+            }
         }
     }
     if let Some(file) = &args.json {

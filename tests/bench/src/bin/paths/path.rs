@@ -6,7 +6,8 @@ use penstock_bench::load::{self, Rate, Seen, post};
 use penstock_bench::stand_in::Form;
 use penstock_bench::used_by;
 
-use crate::figure::Figure;
+use crate::figure::{Figure, System};
+use crate::lambda;
 use crate::stage::Stage;
 use crate::subject::World;
 
@@ -57,16 +58,26 @@ impl Path {
         }
     }
 
+    /// Who goes this path.
+    pub(crate) fn systems(self) -> &'static [System] {
+        match self {
+            Self::IngestOne | Self::Items => &[System::Penstock, System::Lambda],
+            _ => &[System::Penstock],
+        }
+    }
+
     pub(crate) async fn measure(
         self,
+        system: System,
         rows: &[(String, String)],
         time: Duration,
         delay: Duration,
-        run: u32,
     ) -> anyhow::Result<Figure> {
         let form = if self == Self::NothingRaw { Form::Raw } else { Form::Aggregated };
         let world = World::start(rows, form, delay).await?;
         let figure = match self {
+            Self::IngestOne if system == System::Lambda => lambda::measure(&world, "ingest", rows, time).await,
+            Self::Items if system == System::Lambda => lambda::measure(&world, "items", rows, time).await,
             Self::IngestOne => {
                 let posts = rows.iter().map(|(_, row)| post("/orders", "application/json", row)).collect();
                 ingest(&world, posts, 1, time).await
@@ -83,7 +94,7 @@ impl Path {
             }
         };
         world.stop().await;
-        Ok(Figure { path: self.name(), run, ..figure? })
+        Ok(Figure { path: self.name(), ..figure? })
     }
 }
 
@@ -155,6 +166,7 @@ impl Meter {
         let rows = rows(&calls);
         Ok(Figure {
             path: "",
+            system: System::Penstock,
             run: 0,
             rows_per_second: rows / seconds,
             cpu_seconds_per_million: (cpu - self.cpu) / rows * 1e6,
