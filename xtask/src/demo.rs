@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     eprintln!("\nrunning {PIPELINE} on embedded engines in {}\n", data_dir.display());
     let ended = status(
         command(paths::penstock(), ["run", PIPELINE, "--until-drained", "--total", "Amount=Quantity*UnitPrice"])
-            .args(["--engine-port", "0", "--http-port", "0", "--admin-port", "0"])
+            .args(["--engine-port", "0", "--http-port", "0", "--admin-port", "0", "--page-port", "0"])
             .arg("--data-dir")
             .arg(&data_dir)
             .arg("--send")

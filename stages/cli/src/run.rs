@@ -1,6 +1,7 @@
 //! `penstock run`: the whole Pipeline in this process.
 
 mod endpoints;
+mod page;
 mod read_back;
 mod report;
 pub(crate) mod secrets;
@@ -59,6 +60,9 @@ pub(crate) struct Args {
     /// 0 takes free ones.
     #[arg(long, default_value_t = 9090)]
     admin_port: u16,
+    /// The port of the page that shows the Pipeline; 0 takes a free one.
+    #[arg(long, default_value_t = 4567)]
+    page_port: u16,
     /// Which of the service's limits the engines enforce. Sizes always are.
     #[arg(long, value_enum, default_value = "sizes")]
     limits: LimitsArg,
@@ -87,7 +91,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Some(plan) = validate::plan_of(&args.file)? else { return Ok(ExitCode::from(validate::EXIT_USAGE)) };
+    let Some((pipeline, plan)) = validate::plan_of(&args.file)? else {
+        return Ok(ExitCode::from(validate::EXIT_USAGE));
+    };
     let stop = Stop::new();
     signals::drain_on_signals(&stop).context("signals cannot be caught")?;
     let metrics = Metrics::install()?;
@@ -95,7 +101,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let aws = way_to_aws(&plan, engines.as_ref()).await?;
 
     let mut stages = Stages::start(&args, &plan, &aws, &stop, metrics).await?;
-    let endpoints = Endpoints::of(&plan, &stages, engines.as_ref());
+    let page = page::serve(&args, pipeline, &stages, &aws).await?;
+    let endpoints = Endpoints::of(&plan, &stages, engines.as_ref(), page);
     endpoints.announce(args.ready_file.as_deref())?;
 
     let sent = sending::send_all(&args.send, stages.source(args.send_to.as_deref()), &stop).await?;

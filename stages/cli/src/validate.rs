@@ -127,10 +127,10 @@ pub(crate) fn load(files: &[PathBuf]) -> anyhow::Result<Option<Vec<LoadedPipelin
     Ok(Some(loaded.collect()))
 }
 
-/// The plan of the one Pipeline in a file. When there is none, or more than one, or a fault, that is printed, and
+/// The one Pipeline in a file, and its plan. When there is none, or more than one, or a fault, that is printed, and
 /// nothing is returned.
-pub(crate) fn plan_of(file: &Path) -> anyhow::Result<Option<Plan>> {
-    let Some(loaded) = load(&[file.to_owned()])? else { return Ok(None) };
+pub(crate) fn plan_of(file: &Path) -> anyhow::Result<Option<(Pipeline, Plan)>> {
+    let Some(mut loaded) = load(&[file.to_owned()])? else { return Ok(None) };
     let [only] = loaded.as_slice() else {
         let message = match loaded.len() {
             0 => format!("error: {} holds no Pipeline", file.display()),
@@ -140,7 +140,7 @@ pub(crate) fn plan_of(file: &Path) -> anyhow::Result<Option<Plan>> {
         return Ok(None);
     };
     let plan = plan(&only.pipeline).with_context(|| format!("there is no plan for the Pipeline of {}", only.file))?;
-    Ok(Some(plan))
+    Ok(Some((loaded.swap_remove(0).pipeline, plan)))
 }
 
 fn counts(findings: &[penstock_api::check::Finding]) -> (usize, usize) {

@@ -67,7 +67,7 @@ impl ServerOptions {
             .arg("--data-dir")
             .arg(&self.data_dir)
             .args(["--engine-port", &self.engine_port.to_string()])
-            .args(["--http-port", &self.http_port.to_string(), "--admin-port", "0"])
+            .args(["--http-port", &self.http_port.to_string(), "--admin-port", "0", "--page-port", "0"])
             .args(&self.arguments);
         command
     }

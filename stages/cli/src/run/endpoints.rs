@@ -24,6 +24,9 @@ pub(super) struct Endpoints {
     sources: Vec<SourceEndpoint>,
     /// Base URL of `/livez`, `/readyz` and `/metrics` of each stage.
     admin: BTreeMap<String, String>,
+    /// The page that shows the Pipeline.
+    #[serde(rename = "pageURL")]
+    page_url: String,
     streams: Vec<String>,
     tables: Vec<String>,
     buckets: Vec<String>,
@@ -47,12 +50,13 @@ pub(super) struct SourceEndpoint {
 }
 
 impl Endpoints {
-    pub(super) fn of(plan: &Plan, stages: &Stages, engines: Option<&Engines>) -> Self {
+    pub(super) fn of(plan: &Plan, stages: &Stages, engines: Option<&Engines>, page_url: String) -> Self {
         Self {
             aws_endpoint_url: engines.map(Engines::endpoint_url),
             region: plan.stages.first().map(|stage| stage.aws.region.clone()).unwrap_or_default(),
             sources: stages.sources().cloned().collect(),
             admin: stages.admin().map(|(name, addr)| (name.to_owned(), base_url(addr))).collect(),
+            page_url,
             streams: plan.resources.streams.iter().map(|stream| stream.name.clone()).collect(),
             tables: plan.resources.tables.iter().map(|table| table.name.clone()).collect(),
             buckets: plan.resources.buckets.iter().map(|bucket| bucket.name.clone()).collect(),
@@ -62,6 +66,7 @@ impl Endpoints {
 
     /// Tells people on standard error, and scripts in the file, that everything answers.
     pub(super) fn announce(&self, ready_file: Option<&Path>) -> anyhow::Result<()> {
+        eprintln!("{:<10} {}", "page", self.page_url);
         for source in &self.sources {
             eprintln!("{:<10} POST {}", source.name, source.url);
             if let Some(file) = &source.api_key_file {

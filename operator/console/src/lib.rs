@@ -1,0 +1,82 @@
+//! The page: a Pipeline as a picture that lives, its last hour, and a look at what it stores.
+//!
+//! It reads the stages' metrics and health over HTTP, and streams, tables and buckets by the AWS SDK; it writes
+//! nothing. `penstock run` shows the one Pipeline that it runs. The page itself is a few files in `page/`, without
+//! a build step and without anything from outside.
+//!
+//! | module | does |
+//! |---|---|
+//! | `subject` | what is shown |
+//! | `scrape`, `exposition` | asks the processes of stages, reads what they say |
+//! | `measure`, `watch`, `history` | which numbers, tick by tick, for an hour |
+//! | `view` | from what is known to the page's data: pure |
+//! | `peek` | a look into streams, buckets and tables |
+//! | `guard` | who may look |
+//! | `routes` | what answers where |
+//!
+//! Deliberately absent: stages, Kubernetes, leases, and changing anything.
+
+mod exposition;
+mod guard;
+mod history;
+mod measure;
+mod peek;
+mod routes;
+mod scrape;
+mod subject;
+mod view;
+mod watch;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use guard::{Access, NoToken};
+pub use subject::{StageAt, Stores, Subject, Subjects};
+
+/// Why the page is not served.
+#[derive(Debug, thiserror::Error)]
+#[error("the page cannot listen on {addr}: choose another port, or end the process that holds it")]
+pub struct ConsoleError {
+    /// The address.
+    pub addr: SocketAddr,
+    /// What the system said.
+    #[source]
+    pub source: std::io::Error,
+}
+
+impl ConsoleError {
+    /// A stable name of the reason.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        "address_in_use"
+    }
+}
+
+/// Serves the page until `stop`; returns the address that it listens on.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn serve(
+    addr: SocketAddr,
+    access: Access,
+    subjects: Arc<dyn Subjects>,
+    stop: CancellationToken,
+) -> Result<SocketAddr, ConsoleError> {
+    let failed = |source| ConsoleError { addr, source };
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let all = watch::All::default();
+    tokio::spawn(watch::watch(subjects, Arc::clone(&all), stop.clone()));
+    let routes = routes::Routes { all, peek: Arc::new(peek::Peek::new()) };
+    let router = routes::router(routes, access);
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the page is not served any more");
+        }
+    });
+    Ok(bound)
+}

@@ -1,0 +1,138 @@
+//! The page and its data.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::guard::{Access, guard};
+use crate::peek::{Peek, PeekError, What};
+use crate::subject::Subject;
+use crate::view;
+use crate::watch::All;
+
+const INDEX: &str = include_str!("../page/index.html");
+const STYLE: &str = include_str!("../page/style.css");
+const APP: &str = include_str!("../page/app.js");
+const CHART: &str = include_str!("../page/chart.js");
+const GRAPH: &str = include_str!("../page/graph.js");
+const ICON: &str = include_str!("../page/icon.svg");
+
+/// What routes need.
+#[derive(Clone)]
+pub(crate) struct Routes {
+    pub(crate) all: All,
+    pub(crate) peek: Arc<Peek>,
+}
+
+/// The page and its data, for those who may look.
+pub(crate) fn router(routes: Routes, access: Access) -> Router {
+    let file = |content_type: &'static str, text: &'static str| {
+        get(move || async move { ([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], text) })
+    };
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", INDEX))
+        .route("/style.css", file("text/css; charset=utf-8", STYLE))
+        .route("/app.js", file("text/javascript; charset=utf-8", APP))
+        .route("/chart.js", file("text/javascript; charset=utf-8", CHART))
+        .route("/graph.js", file("text/javascript; charset=utf-8", GRAPH))
+        .route("/icon.svg", file("image/svg+xml", ICON))
+        .route("/api/pipelines", get(pipelines))
+        .route("/api/pipelines/{namespace}/{name}", get(pipeline))
+        .route("/api/pipelines/{namespace}/{name}/records/{buffer}", get(records))
+        .route("/api/pipelines/{namespace}/{name}/objects/{sink}", get(objects))
+        .route("/api/pipelines/{namespace}/{name}/dead-letters/{sink}", get(dead_letters))
+        .route("/api/pipelines/{namespace}/{name}/items/{table}", get(items))
+        .with_state(routes)
+        .layer(middleware::from_fn_with_state(access, guard))
+}
+
+/// All Pipelines, those in trouble first.
+async fn pipelines(State(routes): State<Routes>) -> Json<Value> {
+    let mut all: Vec<_> = routes.all.read().iter().map(|(key, known)| view::summary(key, known)).collect();
+    all.sort_by_key(|summary| std::cmp::Reverse(summary["trouble"].as_u64()));
+    Json(json!({ "pipelines": all }))
+}
+
+#[derive(Debug, Deserialize)]
+struct Since {
+    /// The tick from which on values are wanted.
+    #[serde(default)]
+    since: u64,
+}
+
+async fn pipeline(
+    State(routes): State<Routes>,
+    Path((namespace, name)): Path<(String, String)>,
+    Query(Since { since }): Query<Since>,
+) -> Response {
+    let key = (namespace, name);
+    match routes.all.read().get(&key) {
+        Some(known) => Json(view::whole(&key, known, since)).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "there is no such Pipeline"),
+    }
+}
+
+async fn records(
+    State(routes): State<Routes>,
+    Path((namespace, name, buffer)): Path<(String, String, String)>,
+) -> Response {
+    look(&routes, (namespace, name), What::Records { buffer }).await
+}
+
+async fn objects(
+    State(routes): State<Routes>,
+    Path((namespace, name, sink)): Path<(String, String, String)>,
+) -> Response {
+    look(&routes, (namespace, name), What::Objects { sink }).await
+}
+
+async fn dead_letters(
+    State(routes): State<Routes>,
+    Path((namespace, name, sink)): Path<(String, String, String)>,
+) -> Response {
+    look(&routes, (namespace, name), What::DeadLetters { sink }).await
+}
+
+#[derive(Debug, Deserialize)]
+struct Key {
+    partition: String,
+    sort: Option<String>,
+}
+
+async fn items(
+    State(routes): State<Routes>,
+    Path((namespace, name, table)): Path<(String, String, String)>,
+    Query(Key { partition, sort }): Query<Key>,
+) -> Response {
+    let sort = sort.filter(|sort| !sort.is_empty());
+    look(&routes, (namespace, name), What::Items { table, partition, sort }).await
+}
+
+async fn look(routes: &Routes, key: (String, String), what: What) -> Response {
+    let subject: Option<Arc<Subject>> = routes.all.read().get(&key).and_then(|known| known.subject.clone());
+    let Some(subject) = subject else { return problem(StatusCode::NOT_FOUND, "there is no such Pipeline") };
+    match routes.peek.look(&subject, what).await {
+        Ok(seen) => Json(seen).into_response(),
+        Err(error) => {
+            let status = match &error {
+                PeekError::Unknown(_) | PeekError::NoStores => StatusCode::NOT_FOUND,
+                PeekError::Service { .. } => StatusCode::BAD_GATEWAY,
+                PeekError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            };
+            problem(status, &error.to_string())
+        }
+    }
+}
+
+fn problem(status: StatusCode, detail: &str) -> Response {
+    let body = json!({ "status": status.as_u16(), "title": status.canonical_reason(), "detail": detail });
+    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}

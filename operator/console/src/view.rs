@@ -1,0 +1,335 @@
+//! What the page gets: pure functions from what is known to JSON.
+
+use penstock_api::spec::{ConditionStatus, PipelineSpec, Sink, Source};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::history::{History, TICK};
+use crate::watch::{Health, Known, millis_now};
+
+/// A part of a Pipeline, as a box of the picture.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    id: String,
+    /// `source`, `buffer`, `sink` or `store`; the picture has a column for each.
+    kind: &'static str,
+    title: String,
+    detail: String,
+    state: State,
+    numbers: Vec<Number>,
+}
+
+/// How a part is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct State {
+    /// `ready`, `waits`, `silent`, `absent`, or `none` for what has no process of its own.
+    is: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Number {
+    name: &'static str,
+    value: Option<f64>,
+    unit: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Edge {
+    from: String,
+    to: String,
+    /// Records a second.
+    rate: Option<f32>,
+}
+
+/// One line of the list of all Pipelines.
+pub(crate) fn summary(key: &(String, String), known: &Known) -> Value {
+    let worst = known.health.iter().max_by_key(|(_, (health, _))| health.trouble());
+    let trouble = worst.map_or(0, |(_, (health, _))| health.trouble());
+    let conditions = known.subject.iter().flat_map(|subject| &subject.conditions);
+    let stalled = conditions
+        .clone()
+        .find(|condition| condition.condition_type == "Stalled" && condition.status == ConditionStatus::True);
+    let because = match (stalled, worst) {
+        (Some(stalled), _) => Some(stalled.message.clone()),
+        (None, Some((stage, (health, _)))) => because(health).map(|because| format!("{stage}: {because}")),
+        (None, None) => None,
+    };
+    let rate = |measure| {
+        let names = known.subject.iter().flat_map(|subject| &subject.stages).map(|stage| &stage.name);
+        names.filter_map(|name| known.history.latest(name, measure, false)).sum::<f32>()
+    };
+    json!({
+        "namespace": key.0,
+        "name": key.1,
+        "trouble": if stalled.is_some() { 4 } else { trouble },
+        "because": because,
+        "since": worst.map(|(_, (_, since))| since),
+        "stages": known.health.len(),
+        "ready": known.health.values().filter(|(health, _)| *health == Health::Ready).count(),
+        "rowsIn": rows(known, true),
+        "rowsOut": rows(known, false),
+        "retries": rate("retries"),
+    })
+}
+
+/// Rows a second that come in, or that are stored.
+fn rows(known: &Known, is_source: bool) -> f32 {
+    let Some(subject) = &known.subject else { return 0.0 };
+    let spec = &subject.pipeline.spec;
+    let sources = spec.sources.iter().map(|source| &source.name);
+    let sinks = spec.sinks.iter().map(|sink| &sink.name);
+    let names: Vec<_> = if is_source { sources.collect() } else { sinks.collect() };
+    names.into_iter().filter_map(|name| known.history.latest(name, "rows", false)).sum()
+}
+
+/// Everything about one Pipeline; of the charts only what is new since a tick.
+pub(crate) fn whole(key: &(String, String), known: &Known, since: u64) -> Value {
+    let Some(subject) = &known.subject else { return Value::Null };
+    let spec = &subject.pipeline.spec;
+    let since = since.clamp(known.history.first(), known.history.next());
+    let urls: Vec<_> = subject
+        .stages
+        .iter()
+        .filter_map(|stage| stage.url.as_ref().map(|url| json!({ "stage": stage.name, "url": url })))
+        .collect();
+    json!({
+        "namespace": key.0,
+        "name": key.1,
+        "now": millis_now(),
+        "tickMillis": u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX),
+        "from": since,
+        "next": known.history.next(),
+        "nodes": nodes(spec, known),
+        "edges": edges(spec, &known.history),
+        "charts": charts(spec, &known.history, since),
+        "conditions": subject.conditions,
+        "urls": urls,
+        "buffers": spec.buffers.iter().map(|buffer| &buffer.name).collect::<Vec<_>>(),
+        "sinks": spec.sinks.iter().map(look_inside).collect::<Vec<_>>(),
+        "inside": subject.stores.is_some(),
+    })
+}
+
+/// What can be looked at of a sink.
+fn look_inside(sink: &Sink) -> Value {
+    let tables = sink.dynamodb.iter().flat_map(|target| &target.tables).map(|table| {
+        let attribute = |key: &penstock_api::spec::KeyField| key.attribute.clone().or_else(|| key.field.clone());
+        json!({
+            "name": table.name,
+            "partition": attribute(&table.partition).unwrap_or_else(|| "partition".to_owned()),
+            "sort": table.sort.as_ref().map(|sort| attribute(sort).unwrap_or_else(|| "sort".to_owned())),
+        })
+    });
+    json!({ "name": sink.name, "objects": sink.s3.is_some(), "tables": tables.collect::<Vec<_>>() })
+}
+
+fn nodes(spec: &PipelineSpec, known: &Known) -> Vec<Node> {
+    let sources = spec.sources.iter().map(|source| source_node(source, known));
+    let buffers = spec.buffers.iter().map(|buffer| {
+        let shards = buffer.kinesis.as_ref().and_then(|kinesis| kinesis.shards);
+        let read_by: Vec<_> = spec.sinks.iter().filter(|sink| sink.from == buffer.name).collect();
+        let lag = read_by.iter().filter_map(|sink| known.history.latest(&sink.name, "lag", true)).reduce(f32::max);
+        Node {
+            id: format!("buffer/{}", buffer.name),
+            kind: "buffer",
+            title: buffer.name.clone(),
+            detail: shards.map_or_else(|| "Kinesis".to_owned(), |shards| format!("Kinesis, {shards} shards")),
+            state: State { is: "none", because: None, since: None },
+            numbers: vec![Number { name: "slowest reader", value: lag.map(f64::from), unit: "ms" }],
+        }
+    });
+    let sinks = spec.sinks.iter().map(|sink| sink_node(sink, known));
+    let stores = spec.sinks.iter().flat_map(stores);
+    sources.chain(buffers).chain(sinks).chain(stores).collect()
+}
+
+fn source_node(source: &Source, known: &Known) -> Node {
+    let history = &known.history;
+    Node {
+        id: format!("source/{}", source.name),
+        kind: "source",
+        title: source.name.clone(),
+        detail: source.http.as_ref().map(|http| format!("POST {}", http.path)).unwrap_or_default(),
+        state: state(known.health.get(&source.name)),
+        numbers: vec![
+            rate(history, &source.name, "rows", "rows in"),
+            rate(history, &source.name, "refused", "refused"),
+            Number { name: "accepted in all", value: Some(history.total(&source.name, "rows")), unit: "rows" },
+        ],
+    }
+}
+
+fn sink_node(sink: &Sink, known: &Known) -> Node {
+    let history = &known.history;
+    let lag = history.latest(&sink.name, "lag", true).map(f64::from);
+    Node {
+        id: format!("sink/{}", sink.name),
+        kind: "sink",
+        title: sink.name.clone(),
+        detail: match (&sink.s3, &sink.dynamodb) {
+            (Some(_), _) => "to S3".to_owned(),
+            (_, Some(_)) => "to DynamoDB".to_owned(),
+            _ => String::new(),
+        },
+        state: state(known.health.get(&sink.name)),
+        numbers: vec![
+            rate(history, &sink.name, "rows", "stored"),
+            Number { name: "behind", value: lag, unit: "ms" },
+            Number { name: "stored in all", value: Some(history.total(&sink.name, "rows")), unit: "records" },
+            Number { name: "left out as repeats", value: Some(history.total(&sink.name, "repeats")), unit: "records" },
+            Number { name: "dead letters", value: Some(history.total(&sink.name, "dead_letters")), unit: "records" },
+        ],
+    }
+}
+
+fn rate(history: &History, stage: &str, measure: &str, name: &'static str) -> Number {
+    Number { name, value: history.latest(stage, measure, false).map(f64::from), unit: "/s" }
+}
+
+fn stores(sink: &Sink) -> Vec<Node> {
+    let store = |id: String, title: String, detail: String| Node {
+        id,
+        kind: "store",
+        title,
+        detail,
+        state: State { is: "none", because: None, since: None },
+        numbers: Vec::new(),
+    };
+    let bucket = sink.s3.iter().map(|s3| {
+        store(format!("store/{}/{}", sink.name, s3.bucket), s3.bucket.clone(), format!("bucket, {}", s3.key))
+    });
+    let tables = sink
+        .dynamodb
+        .iter()
+        .flat_map(|target| &target.tables)
+        .map(|table| store(format!("store/{}/{}", sink.name, table.name), table.name.clone(), "table".to_owned()));
+    bucket.chain(tables).collect()
+}
+
+fn edges(spec: &PipelineSpec, history: &History) -> Vec<Edge> {
+    let rate = |stage: &str| history.latest(stage, "rows", false);
+    let sources = spec.sources.iter().map(|source| Edge {
+        from: format!("source/{}", source.name),
+        to: format!("buffer/{}", source.to),
+        rate: rate(&source.name),
+    });
+    let sinks = spec.sinks.iter().map(|sink| Edge {
+        from: format!("buffer/{}", sink.from),
+        to: format!("sink/{}", sink.name),
+        rate: history.latest(&sink.name, "read", false),
+    });
+    let stores = spec.sinks.iter().flat_map(|sink| {
+        stores(sink).into_iter().map(|store| Edge {
+            from: format!("sink/{}", sink.name),
+            to: store.id,
+            rate: rate(&sink.name),
+        })
+    });
+    sources.chain(sinks).chain(stores).collect()
+}
+
+fn state(health: Option<&(Health, u64)>) -> State {
+    let Some((health, since)) = health else { return State { is: "absent", because: None, since: None } };
+    let is = match health {
+        Health::Ready => "ready",
+        Health::Waits(_) => "waits",
+        Health::Silent(_) => "silent",
+        Health::Absent => "absent",
+    };
+    State { is, because: because(health), since: Some(*since) }
+}
+
+fn because(health: &Health) -> Option<String> {
+    match health {
+        Health::Ready => None,
+        Health::Waits(because) | Health::Silent(because) => Some(because.clone()),
+        Health::Absent => Some("it has no process".to_owned()),
+    }
+}
+
+/// A chart: its unit, and which measures of which stages are in it.
+struct Chart {
+    id: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    lines: &'static [(Side, &'static str, &'static str)],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Source,
+    Sink,
+}
+
+const CHARTS: &[Chart] = &[
+    Chart {
+        id: "rows",
+        title: "Rows in and out",
+        unit: "rows/s",
+        lines: &[(Side::Source, "rows", "in"), (Side::Sink, "rows", "stored")],
+    },
+    Chart {
+        id: "bytes",
+        title: "Bytes in and read",
+        unit: "B/s",
+        lines: &[(Side::Source, "bytes", "in"), (Side::Sink, "bytes", "read")],
+    },
+    Chart { id: "lag", title: "Behind the newest record, by shard", unit: "ms", lines: &[(Side::Sink, "lag", "")] },
+    Chart {
+        id: "retries",
+        title: "Tried again: throttled, failing or denied",
+        unit: "/s",
+        lines: &[(Side::Source, "retries", "puts"), (Side::Sink, "retries", "steps")],
+    },
+    Chart {
+        id: "left-out",
+        title: "Refused, repeats left out, dead letters",
+        unit: "rows/s",
+        lines: &[
+            (Side::Source, "refused", "refused"),
+            (Side::Sink, "repeats", "repeats"),
+            (Side::Sink, "dead_letters", "dead letters"),
+        ],
+    },
+];
+
+fn charts(spec: &PipelineSpec, history: &History, since: u64) -> Vec<Value> {
+    let is_source = |stage: &str| spec.sources.iter().any(|source| source.name == stage);
+    CHARTS
+        .iter()
+        .map(|chart| {
+            let lines = chart.lines.iter().flat_map(|(side, measure, word)| {
+                let of_side = move |stage: &str| is_source(stage) == (*side == Side::Source);
+                history.since(measure, since).filter(move |(key, _)| of_side(&key.stage)).map(move |(key, values)| {
+                    let what = key.of.as_deref().map(short).unwrap_or(word);
+                    json!({ "name": format!("{} {what}", key.stage).trim_end(), "values": values })
+                })
+            });
+            json!({ "id": chart.id, "title": chart.title, "unit": chart.unit, "lines": lines.collect::<Vec<_>>() })
+        })
+        .collect()
+}
+
+/// A shard by its number: its name is long, and begins with zeros.
+fn short(shard: &str) -> &str {
+    let number = shard.rsplit('-').next().unwrap_or(shard).trim_start_matches('0');
+    if number.is_empty() { "0" } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_called_by_its_number() {
+        assert_eq!(short("shardId-000000000012"), "12");
+        assert_eq!(short("shardId-000000000000"), "0");
+    }
+}

@@ -1,0 +1,52 @@
+//! The page that shows the Pipeline of this process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use penstock_api::spec::Pipeline;
+use penstock_console::{Access, StageAt, Stores, Subject, serve as serve_page};
+use penstock_runtime::Aws;
+use tokio_util::sync::CancellationToken;
+
+use super::endpoints::base_url;
+use super::stages::Stages;
+use super::{Args, secrets};
+use crate::starting;
+
+/// The folder, among the secrets, with the token of a page that others can reach.
+const TOKEN: &str = "page";
+
+/// Serves the page for as long as the process lives; says where, with the token where it needs one.
+pub(super) async fn serve(args: &Args, pipeline: Pipeline, stages: &Stages, aws: &Aws) -> anyhow::Result<String> {
+    let token = if args.bind.is_loopback() { None } else { Some(token(args)?) };
+    let access = Access::on(args.bind, token.clone())?;
+    let subject = Arc::new(subject(pipeline, stages, aws));
+    let addr = SocketAddr::new(args.bind, args.page_port);
+    // Until the end: how the stages drain can be seen, too.
+    let stop = CancellationToken::new();
+    let addr = serve_page(addr, access, Arc::new(vec![subject]), stop).await?;
+    let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
+    Ok(format!("{}/{query}", base_url(addr)))
+}
+
+fn token(args: &Args) -> anyhow::Result<String> {
+    let keys = secrets::read_or_create(&args.data_dir.join("secrets").join(TOKEN))?;
+    Ok(keys.into_iter().next().context("there is no token for the page")?.key)
+}
+
+fn subject(pipeline: Pipeline, stages: &Stages, aws: &Aws) -> Subject {
+    let url = |name: &str| stages.sources().find(|source| source.name == name).map(|source| source.url.clone());
+    let stages = stages.admin().map(|(name, addr)| StageAt {
+        name: name.to_owned(),
+        admin: vec![base_url(addr)],
+        url: url(name),
+    });
+    let clients = starting::clients(aws);
+    Subject {
+        pipeline: Arc::new(pipeline),
+        stages: stages.collect(),
+        conditions: Vec::new(),
+        stores: Some(Stores { kinesis: clients.kinesis, dynamodb: clients.dynamodb, s3: clients.s3 }),
+    }
+}
