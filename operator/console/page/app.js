@@ -47,7 +47,7 @@ class List {
     // With one Pipeline there is nothing to choose.
     if (pipelines.length === 1 && !this.seen) location.hash = `#/${pipelines[0].namespace}/${pipelines[0].name}`;
     this.seen = true;
-    const word = (trouble) => [["ready", "● ready"], ["waits", "◐ waits"], ["absent", "○ not running"], ["silent", "✕ silent"], ["silent", "✕ stalled"]][trouble];
+    const word = (trouble) => [["ready", "● ready"], ["waits", "◐ waits"], ["absent", "○ not running"], ["silent", "✕ does not answer"], ["silent", "✕ stalled"]][trouble];
     this.body.replaceChildren(...pipelines.map((pipeline) => {
       const [state, text] = word(pipeline.trouble);
       return h("tr", {},

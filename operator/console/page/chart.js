@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 8;
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [560, 190, 62, 8, 10, 22];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [400, 170, 50, 8, 10, 22];
 
 /** An element of SVG with attributes. */
 export function svg(name, attributes = {}, ...children) {
@@ -23,7 +23,7 @@ export function format(value, unit) {
   const digits = scaled >= 99.5 || (step === 0 && Number.isInteger(value)) ? 0 : scaled >= 9.95 ? 1 : 2;
   const number = (value < 0 ? "−" : "") + scaled.toFixed(digits).replace(/\.?0+$/, (end) => (end.includes(".") ? "" : end));
   if (bytes) return `${number} ${steps[step]}${unit}`;
-  return unit.startsWith("/") ? `${number}${steps[step]}${unit}` : `${number}${steps[step]} ${unit}`;
+  return unit.startsWith("/") ? `${number}${steps[step]}${unit}` : `${number}${steps[step]} ${unit}`.trimEnd();
 }
 
 /** Milliseconds as people read them. */
@@ -51,7 +51,10 @@ export class Chart {
   constructor(title, unit) {
     this.unit = unit;
     this.lines = new Map();
-    this.heading = Object.assign(document.createElement("h2"), { textContent: title });
+    this.heading = Object.assign(document.createElement("h2"), { textContent: `${title}, ` });
+    this.heading.append(Object.assign(document.createElement("span"), { className: "soft", textContent: unit }));
+    // On the axis the prefix is enough, but bytes and times need their own.
+    this.axis = unit.startsWith("B") || unit === "ms" ? unit.replace("/s", "") : "";
     this.picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
     this.legend = Object.assign(document.createElement("ul"), { className: "legend" });
     const frame = Object.assign(document.createElement("div"), { className: "chart" });
@@ -89,7 +92,7 @@ export class Chart {
     const y = (value) => TOP + inside.height * (1 - value / top);
     const drawn = grid.flatMap((value) => [
       svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
-      svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value, this.unit)),
+      svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value, this.axis)),
     ]);
     for (const share of [0, 0.5, 1]) {
       const ago = (1 - share) * shown * tickMillis;

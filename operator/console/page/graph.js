@@ -44,14 +44,18 @@ function columns(nodes) {
 function rows(nodes) {
   const places = new Map();
   let y = MARGIN + 16;
-  for (const kind of KINDS) {
-    for (const node of nodes.filter((node) => node.kind === kind)) {
-      const indent = KINDS.indexOf(kind) * 22;
-      places.set(node.id, { x: MARGIN + indent, y, height: heightOf(node) });
-      y += heightOf(node) + BOX.gap;
-    }
+  for (const node of familiesOf(nodes)) {
+    places.set(node.id, { x: MARGIN + KINDS.indexOf(node.kind) * 22, y, height: heightOf(node) });
+    y += heightOf(node) + BOX.gap;
   }
   return places;
+}
+
+/** One below the other, stores right after their sink. */
+function familiesOf(nodes) {
+  const of = (kind) => nodes.filter((node) => node.kind === kind);
+  const storesOf = (sink) => of("store").filter((store) => store.id.startsWith(`store/${sink.title}/`));
+  return [...of("source"), ...of("buffer"), ...of("sink").flatMap((sink) => [sink, ...storesOf(sink)])];
 }
 
 function box(node, { x, y, height }) {
@@ -60,7 +64,7 @@ function box(node, { x, y, height }) {
     svg("text", { class: "kind", x: 2, y: -6 }, TITLES[node.kind].replace(/s$/, "")),
     svg("rect", { class: "box", width: BOX.width, height, rx: 10 }),
     svg("text", { class: "title", x: 12, y: 22 }, cut(node.title, 24)),
-    svg("text", { class: "soft", x: 12, y: 39 }, cut(node.detail, 32)),
+    svg("text", { class: "soft", x: 12, y: 39 }, cut(node.detail, 28)),
   );
   if (node.state.is !== "none") {
     const word = svg("text", { class: `glyph-${node.state.is}`, x: BOX.width - 12, y: 22, "text-anchor": "end" });

@@ -161,7 +161,7 @@ fn source_node(source: &Source, known: &Known) -> Node {
         numbers: vec![
             rate(history, &source.name, "rows", "rows in"),
             rate(history, &source.name, "refused", "refused"),
-            Number { name: "accepted in all", value: Some(history.total(&source.name, "rows")), unit: "rows" },
+            Number { name: "accepted in all", value: Some(history.total(&source.name, "rows")), unit: "" },
         ],
     }
 }
@@ -182,9 +182,9 @@ fn sink_node(sink: &Sink, known: &Known) -> Node {
         numbers: vec![
             rate(history, &sink.name, "rows", "stored"),
             Number { name: "behind", value: lag, unit: "ms" },
-            Number { name: "stored in all", value: Some(history.total(&sink.name, "rows")), unit: "records" },
-            Number { name: "left out as repeats", value: Some(history.total(&sink.name, "repeats")), unit: "records" },
-            Number { name: "dead letters", value: Some(history.total(&sink.name, "dead_letters")), unit: "records" },
+            Number { name: "stored in all", value: Some(history.total(&sink.name, "rows")), unit: "" },
+            Number { name: "repeats left out", value: Some(history.total(&sink.name, "repeats")), unit: "" },
+            Number { name: "dead letters", value: Some(history.total(&sink.name, "dead_letters")), unit: "" },
         ],
     }
 }
