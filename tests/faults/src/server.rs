@@ -90,6 +90,11 @@ pub struct Ready {
     pub sources: Vec<Source>,
     /// The streams.
     pub streams: Vec<String>,
+    /// The page.
+    #[serde(rename = "pageURL")]
+    pub page_url: String,
+    /// The base URL of each stage's `/readyz` and `/metrics`.
+    pub admin: std::collections::BTreeMap<String, String>,
 }
 
 /// A source in the ready file.
