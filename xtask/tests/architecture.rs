@@ -13,6 +13,8 @@ const STAGES: [&str; 3] = ["penstock-ingest", "penstock-raw-storage", "penstock-
 const EVERYTHING_ELSE_THAT_RUNS: [&str; 3] = ["penstock-consumer", "penstock-client", "penstock-embedded"];
 /// Crates that decide and never do: no runtime, no network, no AWS.
 const PURE: [&str; 2] = ["penstock-contract", "penstock-api"];
+/// What decides, deploys and shows.
+const OPERATORS_SIDE: [&str; 4] = ["penstock-operator", "penstock-api", "penstock-provision", "penstock-console"];
 const MAX_LINES: usize = 600;
 
 struct Workspace {
@@ -82,11 +84,7 @@ fn no_stage_links_kubernetes_or_another_stage() {
 #[test]
 fn the_operators_side_links_no_stage() {
     let workspace = Workspace::read();
-    for name in workspace
-        .dependencies
-        .keys()
-        .filter(|name| ["penstock-operator", "penstock-api", "penstock-provision"].contains(&name.as_str()))
-    {
+    for name in workspace.dependencies.keys().filter(|name| OPERATORS_SIDE.contains(&name.as_str())) {
         let stages: Vec<_> = STAGES
             .iter()
             .chain(&EVERYTHING_ELSE_THAT_RUNS)
