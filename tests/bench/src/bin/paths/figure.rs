@@ -10,6 +10,8 @@ use penstock_bench::stand_in::Call;
 #[serde(rename_all = "camelCase")]
 pub(crate) enum System {
     Penstock,
+    /// Bento as `peers/bento` configures it.
+    Bento,
     /// The functions of `peers/lambda`.
     Lambda,
 }
@@ -18,6 +20,7 @@ impl System {
     fn name(self) -> &'static str {
         match self {
             Self::Penstock => "penstock",
+            Self::Bento => "bento",
             Self::Lambda => "lambda",
         }
     }

@@ -35,6 +35,8 @@ pub(crate) enum Path {
     Articles,
     /// Kinesis to DynamoDB.
     Items,
+    /// Kinesis to DynamoDB, rows in aggregates.
+    ItemsAggregated,
     /// Kinesis to DynamoDB through the example's program.
     Computed,
 }
@@ -54,6 +56,7 @@ impl Path {
             Self::Raw => "raw",
             Self::Articles => "articles",
             Self::Items => "items",
+            Self::ItemsAggregated => "items-aggr",
             Self::Computed => "computed",
         }
     }
@@ -61,7 +64,8 @@ impl Path {
     /// Who goes this path.
     pub(crate) fn systems(self) -> &'static [System] {
         match self {
-            Self::IngestOne | Self::Items => &[System::Penstock, System::Lambda],
+            Self::IngestOne | Self::Items => &[System::Penstock, System::Bento, System::Lambda],
+            Self::IngestMany | Self::NothingRaw | Self::Raw => &[System::Penstock, System::Bento],
             _ => &[System::Penstock],
         }
     }
@@ -73,29 +77,44 @@ impl Path {
         time: Duration,
         delay: Duration,
     ) -> anyhow::Result<Figure> {
-        let form = if self == Self::NothingRaw { Form::Raw } else { Form::Aggregated };
+        let form = match self {
+            Self::NothingAggregated | Self::ItemsAggregated => Form::Aggregated,
+            _ => Form::Raw,
+        };
         let world = World::start(rows, form, delay).await?;
         let figure = match self {
             Self::IngestOne if system == System::Lambda => lambda::measure(&world, "ingest", rows, time).await,
             Self::Items if system == System::Lambda => lambda::measure(&world, "items", rows, time).await,
             Self::IngestOne => {
                 let posts = rows.iter().map(|(_, row)| post("/orders", "application/json", row)).collect();
-                ingest(&world, posts, 1, time).await
+                ingest(&world, source(&world, system, "ingest")?, posts, 1, time).await
             }
             Self::IngestMany => {
-                ingest(&world, posts_of(rows, "application/x-ndjson", "", "\n", ""), ROWS_PER_POST, time).await
+                let posts = posts_of(rows, "application/x-ndjson", "", "\n", "");
+                ingest(&world, source(&world, system, "ingest-many")?, posts, ROWS_PER_POST, time).await
             }
             Self::IngestArray => {
-                ingest(&world, posts_of(rows, "application/json", "[", ",", "]"), ROWS_PER_POST, time).await
+                let posts = posts_of(rows, "application/json", "[", ",", "]");
+                ingest(&world, source(&world, system, "ingest")?, posts, ROWS_PER_POST, time).await
+            }
+            Self::NothingRaw | Self::Raw | Self::Items if system == System::Bento => {
+                let config = if self == Self::NothingRaw { "nothing" } else { self.name() };
+                consume(&world, Stage::bento(&world, config)?, time).await
             }
             Self::NothingRaw | Self::NothingAggregated => consume(&world, Stage::nothing(&world)?, time).await,
+            Self::ItemsAggregated => consume(&world, Stage::start(&world, "items")?, time).await,
             Self::Raw | Self::Articles | Self::Items | Self::Computed => {
                 consume(&world, Stage::start(&world, self.name())?, time).await
             }
         };
         world.stop().await;
-        Ok(Figure { path: self.name(), ..figure? })
+        Ok(Figure { path: self.name(), system, ..figure? })
     }
+}
+
+/// The source that is measured; of Bento by its configuration's name.
+fn source(world: &World, system: System, config: &str) -> anyhow::Result<Stage> {
+    if system == System::Bento { Stage::bento(world, config) } else { Stage::start(world, "orders") }
 }
 
 fn posts_of(rows: &[(String, String)], content_type: &str, begin: &str, between: &str, end: &str) -> Vec<Vec<u8>> {
@@ -107,8 +126,13 @@ fn posts_of(rows: &[(String, String)], content_type: &str, begin: &str, between:
 }
 
 /// A source under as much load as it takes; then the time until its answers, at half of that.
-async fn ingest(world: &World, posts: Vec<Vec<u8>>, rows: usize, time: Duration) -> anyhow::Result<Figure> {
-    let mut stage = Stage::start(world, "orders")?;
+async fn ingest(
+    world: &World,
+    mut stage: Stage,
+    posts: Vec<Vec<u8>>,
+    rows: usize,
+    time: Duration,
+) -> anyhow::Result<Figure> {
     stage.listens().await?;
     let addr = stage.addr;
     load::run(addr, &posts, CONNECTIONS, Rate::Closed, WARM_UP).await?;
