@@ -26,6 +26,8 @@ pub struct ConsumerConfig {
     pub worker_id: WorkerId,
     /// Where in a new stream the reading begins.
     pub start_at: StartAt,
+    /// How to read as a registered consumer; `None` when the stream is polled.
+    pub fan_out: Option<FanOut>,
     /// Which records count as repeats and are left out; `None` when none do.
     pub repeats: Option<RepeatWindow>,
     /// Where dead letters go: the bucket.
@@ -47,6 +49,25 @@ pub struct ConsumerConfig {
     pub dead_letter_bytes: usize,
 }
 
+/// How a sink reads as a registered consumer (enhanced fan-out).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FanOut {
+    /// The consumer's name. It is registered when it is not.
+    pub consumer: String,
+    /// When a subscription is renewed: before the service ends it, which it does after five minutes.
+    pub renew_after: Duration,
+    /// Whether a registration that this process made is taken away when it ends: no other process needs it.
+    pub deregister: bool,
+}
+
+impl FanOut {
+    /// As the consumer of this name, which stays registered.
+    #[must_use]
+    pub fn new(consumer: String) -> Self {
+        Self { consumer, renew_after: Duration::from_secs(290), deregister: false }
+    }
+}
+
 impl ConsumerConfig {
     /// What a stage's configuration says, with the defaults for what it does not say.
     #[must_use]
@@ -58,6 +79,7 @@ impl ConsumerConfig {
             lease_table: sink.lease_table.clone(),
             worker_id,
             start_at: sink.start_at,
+            fan_out: sink.fan_out_consumer.clone().map(FanOut::new),
             repeats: RepeatWindow::of(sink),
             dead_letters_bucket: sink.dead_letters_bucket.clone(),
             dead_letters_prefix: sink.dead_letters_prefix.clone(),

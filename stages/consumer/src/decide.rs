@@ -7,9 +7,8 @@
 //! No lease moves without need. Quotas only shrink when workers join, and who joins is in the table before anybody gives
 //! a lease back for it: an over-full worker waits until it has known all others for a while ([`is_settled`]). So when
 //! several join at once, whoever takes what was given back has seen all of them, and takes no lease that it would have
-//! to give back again. The exception are leases that are free for another reason while workers join (a crash, a
-//! deploy): those are taken at once, by whoever sees them, and for each worker that joins afterwards up to one lease a
-//! worker moves a second time.
+//! to give back again. Leases that are free for another reason (a crash, a deploy) are taken at once, by whoever sees
+//! them: for a worker that joins only a moment later they may have to move once more.
 //!
 //! Balancing by throughput, or stealing, would replace [`quota`] and [`to_release`] and nothing else.
 

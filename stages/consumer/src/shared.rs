@@ -16,6 +16,7 @@ use crate::lease_table::LeaseTable;
 use crate::metrics::Metrics;
 use crate::observe::Moment;
 use crate::pin::RecipeHash;
+use crate::registration::Registration;
 use crate::trouble::Troubles;
 
 /// What was done for one shard by this worker.
@@ -80,6 +81,8 @@ impl Summary {
 pub(crate) struct Shared<S> {
     pub(crate) config: ConsumerConfig,
     pub(crate) kinesis: aws_sdk_kinesis::Client,
+    /// Where records are pushed instead of asked for.
+    pub(crate) registration: Option<Registration>,
     pub(crate) table: LeaseTable,
     pub(crate) letters: DeadLetterStore,
     pub(crate) sink: S,
@@ -103,6 +106,7 @@ impl<S: Sink> Shared<S> {
             table: LeaseTable::new(clients.dynamodb, config.lease_table.clone()),
             letters: DeadLetterStore::new(clients.s3, &config),
             kinesis: clients.kinesis,
+            registration: config.fan_out.clone().map(Registration::new),
             recipe: RecipeHash::of(&sink.recipe()),
             sink,
             stop,

@@ -11,14 +11,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::decide::{Actions, Me, Take, decide};
+use crate::decide::{Actions, Me, Take, decide, is_free};
 use crate::error::ConsumerError;
 use crate::heartbeat::{self, Draining};
 use crate::lease::Lease;
 use crate::lease_table::{LeaseTableError, Write};
 use crate::observe::{Moment, Observer, Rows, Stillness};
+use crate::recreated::{self, Change};
 use crate::shard_loop::{self, Outcome, Signals};
-use crate::shard_sync;
 use crate::shared::{Shared, wall_clock};
 use crate::trouble::Concern;
 
@@ -160,7 +160,7 @@ impl<S: Sink> Worker<S> {
     /// Looks, decides, acts. Says whether to end at the tip was asked for and everything is there.
     async fn round(&mut self) -> Result<bool, RoundFailed> {
         let (mut rows, mut still) = self.look().await?;
-        if self.sync_is_due(&rows) && self.sync_shards(&rows).await? {
+        if self.sync_is_due(&rows) && self.sync_shards(&rows, &still).await? {
             (rows, still) = self.look().await?;
         }
         self.complain(&rows);
@@ -193,23 +193,43 @@ impl<S: Sink> Worker<S> {
     }
 
     /// Compares the leases with the stream's shards; says whether anything was changed.
-    async fn sync_shards(&mut self, rows: &Rows) -> Result<bool, RoundFailed> {
-        let shared = &self.shared;
-        let listed = list_shards(&shared.kinesis, &shared.config.stream, &ShardFilter::FromTrimHorizon).await?;
-        let missing = shard_sync::missing(&listed, rows, shared.config.start_at, wall_clock());
-        for lease in &missing {
-            shared.table.create(lease).await?;
-            tracing::info!(shard = %lease.shard, checkpoint = ?lease.checkpoint, "a lease is written");
+    async fn sync_shards(&mut self, rows: &Rows, still: &Stillness) -> Result<bool, RoundFailed> {
+        let (shared, config) = (&self.shared, &self.shared.config);
+        let listed = list_shards(&shared.kinesis, &config.stream, &ShardFilter::FromTrimHorizon).await?;
+        let free = |lease: &Lease| is_free(lease, rows, still, &config.worker_id, config.failover);
+        let changes = recreated::changes(&listed, rows, free, config.start_at, wall_clock());
+        for change in &changes {
+            self.change(change).await?;
         }
-        let left_over = shard_sync::left_over(&listed, rows);
-        for lease in &left_over {
-            shared.table.delete(lease).await?;
-            tracing::info!(shard = %lease.shard, "the lease of a shard that the stream has deleted is deleted");
-        }
-        shared.troubles.over(Concern::Stream, &shared.config.stream);
+        shared.troubles.over(Concern::Stream, &config.stream);
         shared.troubles.fine(Concern::Stream);
         self.synced = Some(Instant::now());
-        Ok(!missing.is_empty() || !left_over.is_empty())
+        Ok(!changes.is_empty())
+    }
+
+    async fn change(&self, change: &Change<'_>) -> Result<(), LeaseTableError> {
+        let shared = &self.shared;
+        match change {
+            Change::Create(lease) => {
+                shared.table.create(lease).await?;
+                tracing::info!(shard = %lease.shard, checkpoint = ?lease.checkpoint, "a lease is written");
+            }
+            Change::Delete(lease) => {
+                shared.table.delete(lease).await?;
+                tracing::info!(
+                    shard = %lease.shard, checkpoint = ?lease.checkpoint,
+                    "the lease of a shard that the stream does not have any more is deleted"
+                );
+            }
+            Change::Restart { seen, lease } => {
+                shared.table.restart(seen, lease).await?;
+                tracing::warn!(
+                    shard = %lease.shard, before = ?seen.checkpoint,
+                    "the stream was deleted and created again: its new shard is read from the first record on"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn act(&mut self, actions: Actions) -> Result<(), LeaseTableError> {
@@ -271,7 +291,11 @@ impl<S: Sink> Worker<S> {
     fn shard_ended(&mut self, ended: Result<(ShardId, Outcome), JoinError>) -> Result<(), ConsumerError> {
         match ended {
             Ok((shard, Outcome::Panicked)) => Err(ConsumerError::Panicked { shard: Some(shard) }),
-            Ok((shard, Outcome::Ended | Outcome::Released | Outcome::Lost | Outcome::GaveUp)) => {
+            Ok((shard, outcome)) => {
+                if outcome == Outcome::Replaced {
+                    // The next round writes its lease anew.
+                    self.synced = None;
+                }
                 self.running.remove(&shard);
                 self.shared.metrics.leases(self.running.len());
                 Ok(())

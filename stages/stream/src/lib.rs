@@ -11,6 +11,7 @@
 
 pub mod aggregate;
 mod error;
+mod fan_out;
 pub mod hash;
 mod read;
 mod shards;
@@ -18,6 +19,10 @@ mod user_records;
 mod write;
 
 pub use error::{ErrorKind, StreamError};
+pub use fan_out::{
+    PushedAnswer, RegisteredConsumer, Subscription, deregister_consumer, describe_consumer, register_consumer,
+    stream_arn, subscribe,
+};
 pub use hash::{HashKey, ShardMap, ShardMapError};
 pub use read::{
     ChildShard, MAX_RECORDS_PER_READ, ReadAnswer, ShardIterator, StartingAt, StreamRecord, get_records,
