@@ -63,6 +63,7 @@ fn of_operator(plan: &Plan, account: &Account) -> Policy {
         Statement::new("Buckets", actions::LOOK_AT_BUCKET, buckets(&resources.buckets, &arns)),
         Statement::new("DrainStreams", actions::DRAIN_STREAM, streams),
         Statement::new("DrainLeases", actions::DRAIN_LEASES, leases.map(|table| arns.table(&table.name)).collect()),
+        Statement::new("Deregister", actions::DEREGISTER_CONSUMER, consumers(plan, &arns)),
         Statement::new(
             "DeleteStreams",
             actions::DELETE_STREAM,
@@ -76,6 +77,15 @@ fn of_operator(plan: &Plan, account: &Account) -> Policy {
         )
         .where_tagged(&ours),
     ])
+}
+
+/// Those that sinks are registered as.
+fn consumers(plan: &Plan, arns: &Arns<'_>) -> Vec<String> {
+    let consumer = |stage: &StageConfig| match &stage.kind {
+        StageKind::Sink(sink) => Some(arns.consumer(&sink.stream, sink.fan_out_consumer.as_ref()?)),
+        StageKind::Http(_) => None,
+    };
+    plan.stages.iter().filter_map(consumer).collect()
 }
 
 fn buckets(plans: &[BucketPlan], arns: &Arns<'_>) -> Vec<String> {
@@ -97,6 +107,11 @@ fn of_sink(sink: &SinkStage, arns: &Arns<'_>) -> Policy {
         Statement::new("ReadStream", actions::READ_STREAM, vec![arns.stream(&sink.stream)]),
         Statement::new("Leases", actions::LEASES, vec![arns.table(&sink.lease_table)]),
     ];
+    if let Some(consumer) = &sink.fan_out_consumer {
+        let (stream, consumer) = (arns.stream(&sink.stream), arns.consumer(&sink.stream, consumer));
+        statements.push(Statement::new("Register", actions::REGISTER_CONSUMER, vec![stream]));
+        statements.push(Statement::new("Subscribe", actions::SUBSCRIBE, vec![consumer]));
+    }
     match &sink.target {
         SinkTarget::S3(s3) => {
             let objects = arns.objects(&s3.bucket, &fixed_part(&s3.key));

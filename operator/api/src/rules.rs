@@ -128,6 +128,18 @@ pub const RULES: &[Rule] = &[
         field_path: Some(".sinks"),
         cure: "give one of the two tables another name, or describe the table in one sink",
     },
+    // Two sinks that are one consumer would take each other's subscriptions.
+    Rule {
+        code: "duplicate_consumer",
+        at: &["spec"],
+        rule: "self.sinks.all(a, !has(a.reading) || !has(a.reading.fanOut) || !has(a.reading.fanOut.consumer) \
+               || self.sinks.exists_one(b, b.from == a.from && has(b.reading) && has(b.reading.fanOut) \
+               && has(b.reading.fanOut.consumer) && b.reading.fanOut.consumer == a.reading.fanOut.consumer))",
+        message: "sinks of one buffer cannot be the same consumer of its stream",
+        reason: INVALID,
+        field_path: Some(".sinks"),
+        cure: "give one of the two sinks another `consumer`, or leave it out",
+    },
     // A Kinesis record holds 1 MiB with its key, unless the stream was told otherwise (PutRecords API reference); the key and
     // aggregation take some of it.
     Rule {

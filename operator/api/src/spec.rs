@@ -22,8 +22,8 @@ pub use buffer::{
 };
 pub use patterns::NAME_PATTERN;
 pub use sink::{
-    Billing, BillingMode, Compression, DeadLetters, DynamoDb, KeyField, KeyType, Number, ObjectFormat, Rotate, S3,
-    Sink, StartAt, Table, Ttl, Write,
+    Billing, BillingMode, Compression, DeadLetters, DynamoDb, FanOut, KeyField, KeyType, Number, ObjectFormat, Reading,
+    Rotate, S3, Sink, StartAt, Table, Ttl, Write,
 };
 pub use source::{Aggregation, ApiKeys, Auth, Http, HttpLimits, Source};
 pub use status::{Condition, ConditionStatus, PipelineStatus, ResourceKind, ResourceStatus, StageStatus};

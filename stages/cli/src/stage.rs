@@ -43,7 +43,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::install()?;
     // The admin port outlives the drain, so that the last seconds can be seen as well.
     serve_admin(args.admin, health.clone(), metrics, tokio_util::sync::CancellationToken::new()).await?;
-    let around = Surroundings { aws: Aws::load(&config.aws).await, stop, health };
+    let around = Surroundings { aws: Aws::load(&config.aws).await, stop, health, is_alone: false };
     match &config.kind {
         StageKind::Http(stage) => {
             let keys = match &stage.api_keys_secret {

@@ -22,6 +22,8 @@ pub(crate) struct Surroundings {
     pub stop: Stop,
     /// Where the stage says how it is.
     pub health: Health,
+    /// No other process reads for the Pipeline's sinks: a consumer that this one registers goes when it ends.
+    pub is_alone: bool,
 }
 
 /// The clients of all three services.
@@ -88,7 +90,10 @@ async fn consume<S: Sink>(
     clients: penstock_provision::Clients,
     sink: S,
 ) -> anyhow::Result<Summary> {
-    let consumer = ConsumerConfig::new(config, stage, WorkerId::new(worker_id));
+    let mut consumer = ConsumerConfig::new(config, stage, WorkerId::new(worker_id));
+    if let Some(fan_out) = &mut consumer.fan_out {
+        fan_out.deregister = around.is_alone;
+    }
     let clients = Clients { kinesis: clients.kinesis, dynamodb: clients.dynamodb, s3: clients.s3 };
     Box::pin(penstock_consumer::run(consumer, clients, sink, around.stop.clone(), around.health.clone()))
         .await

@@ -26,6 +26,8 @@ pub struct ConsumerConfig {
     pub worker_id: WorkerId,
     /// Where in a new stream the reading begins.
     pub start_at: StartAt,
+    /// How to read as a registered consumer; `None` when the stream is polled.
+    pub fan_out: Option<FanOut>,
     /// Which records count as repeats and are left out; `None` when none do.
     pub repeats: Option<RepeatWindow>,
     /// Where dead letters go: the bucket.
@@ -43,8 +45,30 @@ pub struct ConsumerConfig {
     pub read_bytes: usize,
     /// How much may be read ahead per shard, in bytes; up to one more answer is held.
     pub prefetch_bytes: usize,
+    /// How much all shards of this worker may have read ahead together, what is being read among it. What is read again,
+    /// after a crash, is not counted.
+    pub worker_prefetch_bytes: usize,
     /// A range with so many bytes of dead letters is closed.
     pub dead_letter_bytes: usize,
+}
+
+/// How a sink reads as a registered consumer (enhanced fan-out).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FanOut {
+    /// The consumer's name. It is registered when it is not.
+    pub consumer: String,
+    /// When a subscription is renewed: before the service ends it, which it does after five minutes.
+    pub renew_after: Duration,
+    /// Whether a registration that this process made is taken away when it ends: no other process needs it.
+    pub deregister: bool,
+}
+
+impl FanOut {
+    /// As the consumer of this name, which stays registered.
+    #[must_use]
+    pub fn new(consumer: String) -> Self {
+        Self { consumer, renew_after: Duration::from_secs(290), deregister: false }
+    }
 }
 
 impl ConsumerConfig {
@@ -58,6 +82,7 @@ impl ConsumerConfig {
             lease_table: sink.lease_table.clone(),
             worker_id,
             start_at: sink.start_at,
+            fan_out: sink.fan_out_consumer.clone().map(FanOut::new),
             repeats: RepeatWindow::of(sink),
             dead_letters_bucket: sink.dead_letters_bucket.clone(),
             dead_letters_prefix: sink.dead_letters_prefix.clone(),
@@ -66,6 +91,7 @@ impl ConsumerConfig {
             drain_limit: Duration::from_secs(25),
             read_bytes: 1 << 20,
             prefetch_bytes: 2 << 20,
+            worker_prefetch_bytes: 32 << 20,
             dead_letter_bytes: 4 << 20,
         }
     }
@@ -79,8 +105,11 @@ impl ConsumerConfig {
         if self.worker_id.as_str().is_empty() {
             return wrong("the worker's id is empty");
         }
-        if self.read_bytes == 0 || self.prefetch_bytes == 0 || self.dead_letter_bytes == 0 {
-            return wrong("`read_bytes`, `prefetch_bytes` and `dead_letter_bytes` must be more than nothing");
+        if [self.read_bytes, self.prefetch_bytes, self.worker_prefetch_bytes, self.dead_letter_bytes].contains(&0) {
+            return wrong("every size must be more than nothing");
+        }
+        if self.worker_prefetch_bytes < self.read_bytes {
+            return wrong("`worker_prefetch_bytes` must have room for one read");
         }
         Ok(())
     }

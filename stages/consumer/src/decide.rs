@@ -4,6 +4,12 @@
 //! over-full worker gives leases back by itself, so nothing is ever taken from a worker that lives. Every
 //! worker computes all quotas from the same rows, so they agree as far as they have seen the same.
 //!
+//! No lease moves without need. Quotas only shrink when workers join, and who joins is in the table before anybody gives
+//! a lease back for it: an over-full worker waits until it has known all others for a while ([`is_settled`]). So when
+//! several join at once, whoever takes what was given back has seen all of them, and takes no lease that it would have
+//! to give back again. Leases that are free for another reason (a crash, a deploy) are taken at once, by whoever sees
+//! them: for a worker that joins only a moment later they may have to move once more.
+//!
 //! Balancing by throughput, or stealing, would replace [`quota`] and [`to_release`] and nothing else.
 
 use std::cmp::Reverse;
@@ -20,6 +26,9 @@ use crate::row::WorkerRow;
 
 /// A heartbeat that stood still for so many times the failover belongs to nobody any more and is deleted.
 const FORGET_WORKER_AFTER: u32 = 6;
+/// Leases are given back for the sake of workers that are known for this part of the failover: for one round, since there
+/// are four in a failover.
+const SETTLED_AFTER: u32 = 8;
 /// A recipe that nobody has used for so many times the failover is deleted.
 const FORGET_RECIPE_AFTER: u32 = 30;
 
@@ -72,7 +81,7 @@ pub(crate) fn decide(rows: &Rows, still: &Stillness, me: Me<'_>, failover: Durat
     let startable: Vec<_> = rows.leases.values().filter_map(|lease| startable(rows, lease)).collect();
     let held: Vec<_> = startable.iter().filter(|take| take.lease.owner.as_ref() == Some(me.id)).collect();
     let quota = quota(rows, still, &startable, me.id, failover);
-    if held.len() > quota {
+    if held.len() > quota && is_settled(rows, still, me, failover) {
         actions.release = to_release(held.iter().map(|take| &take.lease.shard), me, held.len() - quota);
     }
     let mine_but_idle = held.iter().filter(|take| !me.running.contains(&take.lease.shard));
@@ -99,7 +108,7 @@ fn startable(rows: &Rows, lease: &Lease) -> Option<Take> {
 
 /// Whether anybody may take the lease: it has no owner, or its owner has stopped. An owner without a
 /// heartbeat (a KCL worker, say) lives as long as its lease's counter moves.
-fn is_free(lease: &Lease, rows: &Rows, still: &Stillness, me: &WorkerId, failover: Duration) -> bool {
+pub(crate) fn is_free(lease: &Lease, rows: &Rows, still: &Stillness, me: &WorkerId, failover: Duration) -> bool {
     let Some(owner) = &lease.owner else { return true };
     if owner == me {
         return false;
@@ -115,9 +124,7 @@ fn is_free(lease: &Lease, rows: &Rows, still: &Stillness, me: &WorkerId, failove
 /// as it is while an over-full worker gives back one lease after the other, or another would have to, too.
 fn quota(rows: &Rows, still: &Stillness, startable: &[Take], me: &WorkerId, failover: Duration) -> usize {
     let mut held: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
-    let lives =
-        |worker: &&WorkerRow| !worker.draining && still.worker(&worker.id).is_some_and(|stood| stood <= failover);
-    held.extend(rows.workers.values().filter(lives).map(|worker| (&worker.id, 0)));
+    held.extend(living(rows, still, failover).map(|worker| (&worker.id, 0)));
     for take in startable {
         if let Some(count) = take.lease.owner.as_ref().and_then(|owner| held.get_mut(owner)) {
             *count += 1;
@@ -128,6 +135,19 @@ fn quota(rows: &Rows, still: &Stillness, startable: &[Take], me: &WorkerId, fail
     workers.sort_unstable();
     let place = workers.iter().position(|(_, id)| *id == me).unwrap_or(0);
     share + usize::from(place < more)
+}
+
+/// Workers that live and take leases.
+fn living<'a>(rows: &'a Rows, still: &'a Stillness, failover: Duration) -> impl Iterator<Item = &'a WorkerRow> {
+    let lives =
+        move |worker: &&WorkerRow| !worker.draining && still.worker(&worker.id).is_some_and(|stood| stood <= failover);
+    rows.workers.values().filter(lives)
+}
+
+/// Whether nobody has joined just now: others that joined at the same time may not show yet.
+fn is_settled(rows: &Rows, still: &Stillness, me: Me<'_>, failover: Duration) -> bool {
+    let is_known = |worker: &WorkerRow| still.worker_known(&worker.id) >= failover / SETTLED_AFTER;
+    living(rows, still, failover).filter(|worker| worker.id != *me.id).all(is_known)
 }
 
 /// The same ones in every round, so that a shard that is on its way out is not joined by another.

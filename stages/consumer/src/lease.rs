@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use penstock_contract::{ArrivalMillis, Position, ShardId};
+use penstock_contract::{ArrivalMillis, Position, Sequence, ShardId};
 
 use crate::pin::Pin;
 
@@ -88,6 +88,8 @@ pub(crate) struct Lease {
     pub(crate) children: BTreeSet<ShardId>,
     /// First and last hash key of the shard, in decimal.
     pub(crate) hash_range: Option<(String, String)>,
+    /// Not before the shard's begin: one that begins later is another, with its name, in a later stream.
+    pub(crate) known_sequence: Option<Sequence>,
     pub(crate) pending: Option<Pending>,
 }
 
@@ -103,8 +105,19 @@ impl Lease {
             parents: BTreeSet::new(),
             children: BTreeSet::new(),
             hash_range: None,
+            known_sequence: None,
             pending: None,
         }
+    }
+
+    /// The greatest sequence number of the shard that the row knows of.
+    pub(crate) fn reached(&self) -> Option<&Sequence> {
+        let pinned = match &self.pending {
+            Some(Pending::Pin(pin)) => Some(&pin.end.sequence),
+            _ => None,
+        };
+        let committed = self.checkpoint.position().map(|position| &position.sequence);
+        [pinned, committed, self.known_sequence.as_ref()].into_iter().flatten().max()
     }
 
     /// Whether the shard is processed to its end.
@@ -143,13 +156,15 @@ impl Lease {
         Self { checkpoint: Checkpoint::AtTimestamp(Some(at)), ..self.next() }
     }
 
-    /// The shard is processed to its end, and these follow it.
-    pub(crate) fn ended(&self, children: impl IntoIterator<Item = ShardId>) -> Self {
+    /// The shard is processed to its end, and these follow it. Where nothing says yet which shard of this name it is,
+    /// `begin` does.
+    pub(crate) fn ended(&self, children: impl IntoIterator<Item = ShardId>, begin: Option<Sequence>) -> Self {
         Self {
             owner: None,
             checkpoint: Checkpoint::ShardEnd,
             owner_switches_since_checkpoint: 0,
             children: children.into_iter().collect(),
+            known_sequence: self.reached().cloned().or(begin),
             pending: None,
             ..self.next()
         }
@@ -211,7 +226,7 @@ pub(crate) mod tests {
             lease.committed(&range, None),
             lease.committed(&range, Some(pin(Some(5), 7))),
             lease.starting_at(ArrivalMillis(7)),
-            lease.ended([]),
+            lease.ended([], None),
         ];
         assert!(after.iter().all(|next| next.counter == lease.counter + 1));
         assert!(after.iter().all(|next| !next.admits(&lease)));

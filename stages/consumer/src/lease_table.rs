@@ -146,6 +146,20 @@ impl LeaseTable {
         self.conditional(doing, request.send()).await.map(drop)
     }
 
+    /// Writes a lease in place of one of an earlier stream, if that still is the one that was seen.
+    pub(crate) async fn restart(&self, seen: &Lease, lease: &Lease) -> Result<(), LeaseTableError> {
+        let doing = || format!("writing the lease of {} into {} anew", lease.shard, self.name);
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(row::write_lease(lease)))
+            .condition_expression("#seen = :seen")
+            .expression_attribute_names("#seen", row::LEASE_COUNTER)
+            .expression_attribute_values(":seen", row::number_value(seen.counter));
+        self.conditional(doing, request.send()).await.map(drop)
+    }
+
     /// Replaces the row that was seen with the one that is wanted, if it still is the one that was seen.
     ///
     /// A condition that fails may be the echo of a write of our own whose answer was lost: then the row

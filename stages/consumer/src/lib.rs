@@ -31,7 +31,9 @@ mod pinned_read;
 mod protocol_tests;
 mod range;
 mod reader;
+mod recreated;
 mod refill;
+mod registration;
 mod repeats;
 mod replay;
 mod row;
@@ -47,7 +49,7 @@ mod worker;
 use penstock_contract::Sink;
 use penstock_runtime::{Health, Stop};
 
-pub use config::{Clients, ConsumerConfig};
+pub use config::{Clients, ConsumerConfig, FanOut};
 pub use error::ConsumerError;
 pub use lease::WorkerId;
 pub use repeats::RepeatWindow;
@@ -75,5 +77,8 @@ pub async fn run<S: Sink>(
     health.waits("leases", format!("the lease table {} has not been read yet", config.lease_table));
     let shared = shared::Shared::new(config, clients, sink, stop, health);
     Box::pin(worker::run(std::sync::Arc::clone(&shared))).await?;
+    if let Some(registration) = &shared.registration {
+        registration.end(&shared.kinesis).await;
+    }
     Ok(shared.summary())
 }

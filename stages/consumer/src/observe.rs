@@ -77,6 +77,8 @@ pub(crate) struct Stillness {
 
 #[derive(Debug, Clone, Copy)]
 struct Still {
+    /// For how long it has been there at all.
+    known: Duration,
     stood: Duration,
     /// When it was seen to move; `None` when it never was.
     moved: Option<Moment>,
@@ -91,6 +93,11 @@ impl Stillness {
     /// For how long the worker's heartbeat has not moved; `None` for a worker without a heartbeat.
     pub(crate) fn worker(&self, worker: &WorkerId) -> Option<Duration> {
         self.workers.get(worker).map(|still| still.stood)
+    }
+
+    /// For how long the worker has had a heartbeat.
+    pub(crate) fn worker_known(&self, worker: &WorkerId) -> Duration {
+        self.workers.get(worker).map(|still| still.known).unwrap_or_default()
     }
 
     /// Whether the worker's heartbeat was seen to move after the moment.
@@ -127,13 +134,14 @@ impl Observer {
     }
 }
 
-/// Since when each key has the value that it has, and whether it was seen to get it.
+/// Since when each key is there and has the value that it has, and whether it was seen to get it.
 #[derive(Debug)]
 struct Memory<K, V>(BTreeMap<K, Seen<V>>);
 
 #[derive(Debug)]
 struct Seen<V> {
     value: V,
+    first: Moment,
     since: Moment,
     moved: bool,
 }
@@ -154,10 +162,12 @@ impl<K: Ord + Clone, V: PartialEq> Memory<K, V> {
         for (key, value) in now {
             let seen = match before.remove(key) {
                 Some(old) if old.value == value => old,
-                old => Seen { value, since: ended, moved: old.is_some() },
+                Some(old) => Seen { value, first: old.first, since: ended, moved: true },
+                None => Seen { value, first: ended, since: ended, moved: false },
             };
             let moved = seen.moved.then_some(seen.since);
-            still.insert(key.clone(), Still { stood: began.since(seen.since), moved });
+            let (known, stood) = (began.since(seen.first), began.since(seen.since));
+            still.insert(key.clone(), Still { known, stood, moved });
             self.0.insert(key.clone(), seen);
         }
         still

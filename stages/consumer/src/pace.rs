@@ -74,6 +74,8 @@ impl Pace {
 pub(crate) enum Reaction {
     /// Take a new iterator after the last record received.
     NewIterator,
+    /// Take a new iterator, unless the shard is not the one any more that it was.
+    Doubt,
     /// The shard's throughput is used up.
     SlowDown,
     /// Try again soon, with growing waits.
@@ -88,7 +90,8 @@ impl Reaction {
     /// The reaction to a failed read.
     pub(crate) fn to(kind: ErrorKind) -> Self {
         match kind {
-            ErrorKind::ExpiredIterator | ErrorKind::InvalidArgument => Self::NewIterator,
+            ErrorKind::ExpiredIterator => Self::NewIterator,
+            ErrorKind::InvalidArgument => Self::Doubt,
             ErrorKind::Throttled => Self::SlowDown,
             ErrorKind::NotFound => Self::LookUp,
             ErrorKind::LimitExceeded
@@ -104,6 +107,16 @@ impl Reaction {
             | ErrorKind::KmsNotFound
             | ErrorKind::KmsOptInRequired => Self::Hold,
         }
+    }
+
+    /// Whether the iterator is of no use any more. One of a stream that was deleted is not found, for ever.
+    pub(crate) fn renews(self) -> bool {
+        matches!(self, Self::NewIterator | Self::Doubt | Self::LookUp)
+    }
+
+    /// Whether the shard may be gone.
+    pub(crate) fn looks_up(self) -> bool {
+        matches!(self, Self::Doubt | Self::LookUp)
     }
 }
 

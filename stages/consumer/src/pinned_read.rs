@@ -33,7 +33,7 @@ impl PinnedRead {
     pub(crate) fn start<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId, pin: &Pin) -> Self {
         let starting_at = StartingAt::At(pin.first.sequence.clone());
         Self {
-            reader: Reader::start(Arc::clone(shared), shard.clone(), starting_at),
+            reader: Reader::again(Arc::clone(shared), shard.clone(), starting_at),
             shard: shard.clone(),
             start_exclusive: pin.start_exclusive.clone(),
             end: pin.end.clone(),

@@ -1,22 +1,28 @@
 //! Reading a shard ahead of whoever works on it, bounded by bytes.
+//!
+//! Records are asked for (`polling`) or pushed (`pushed`); everything else is the same for both. What is not taken, because
+//! whoever works on the shard is slow, is not asked for, and not taken from the connection either.
+
+mod polling;
+mod pushed;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_contract::{Sequence, ShardId, Sink};
-use penstock_stream::{
-    ChildShard, ReadAnswer, ShardFilter, ShardIterator, StartingAt, StreamError, StreamRecord, get_records,
-    get_shard_iterator, list_shards,
-};
+use penstock_runtime::Backoff;
+use penstock_stream::{ChildShard, ErrorKind, ShardFilter, StartingAt, StreamError, StreamRecord, list_shards};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::metrics::ShardMetrics;
-use crate::pace::{Pace, Reaction};
+use crate::pace::Reaction;
 use crate::shared::Shared;
 use crate::trouble::Concern;
+use polling::Polling;
+use pushed::Pushed;
 
 /// Answers that wait to be worked on, beside the bound by bytes: empty ones weigh nothing.
 const QUEUE: usize = 16;
@@ -32,7 +38,7 @@ pub(crate) enum Event {
     Answer(Answer),
     /// The shard has ended; these follow it.
     End(Vec<ChildShard>),
-    /// The shard is gone from the stream: retention has deleted it.
+    /// The shard is gone: retention has deleted it, or the stream was deleted and another has its name.
     Gone,
     /// The reader panicked.
     Died,
@@ -46,12 +52,19 @@ pub(crate) struct Answer {
     pub(crate) at_tip: bool,
     /// It was asked for after everybody was told to end at the tip.
     pub(crate) asked_for_tip: bool,
-    ahead: Option<OwnedSemaphorePermit>,
+    ahead: Ahead,
+}
+
+/// Room that an answer takes until it is dropped: of what its shard may read ahead, and of what all shards may.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    _of_shard: Option<OwnedSemaphorePermit>,
+    _of_worker: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
     /// The records, and what must be held as long as they count as read ahead.
-    pub(crate) fn into_parts(self) -> (Vec<StreamRecord>, Option<OwnedSemaphorePermit>) {
+    pub(crate) fn into_parts(self) -> (Vec<StreamRecord>, Ahead) {
         (self.records, self.ahead)
     }
 }
@@ -63,12 +76,33 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts reading.
+    /// Starts reading what the sink has not had yet, as it was told to: by asking, or as a registered consumer.
     pub(crate) fn start<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
+        let source = match shared.registration {
+            Some(_) => Source::Pushed(Pushed::default()),
+            None => Source::polling(&shared),
+        };
+        Self::with(source, true, shared, shard, starting_at)
+    }
+
+    /// Starts reading what was read before. By asking: a shard has one subscription at a time for each consumer. It takes
+    /// none of the room that all shards have: whoever waits for it may hold all of that.
+    pub(crate) fn again<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
+        Self::with(Source::polling(&shared), false, shared, shard, starting_at)
+    }
+
+    fn with<S: Sink>(
+        source: Source,
+        is_new: bool,
+        shared: Arc<Shared<S>>,
+        shard: ShardId,
+        starting_at: StartingAt,
+    ) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
         let reading = async move {
             let reading = Reading {
-                pace: Pace::new(shared.config.read_bytes),
+                source,
+                is_new,
                 ahead: Arc::new(Semaphore::new(shared.config.prefetch_bytes.clamp(1, Semaphore::MAX_PERMITS))),
                 metrics: shared.metrics.shard(&shard),
                 shard,
@@ -78,7 +112,8 @@ impl Reader {
                 sender,
                 shared,
             };
-            reading.run().await;
+            // Nobody waits for more, or there is no more: either way it is over.
+            let (Ok(()) | Err(Unwanted)) = reading.run().await;
         };
         let task = tokio::spawn(reading.in_current_span());
         Self { events, _task: AbortOnDropHandle::new(task) }
@@ -90,13 +125,80 @@ impl Reader {
     }
 }
 
+/// Where records come from.
+enum Source {
+    Polling(Polling),
+    Pushed(Pushed),
+}
+
+/// What a source brought.
+struct Brought {
+    records: Vec<StreamRecord>,
+    /// The service does not say where to go on.
+    is_last: bool,
+    child_shards: Vec<ChildShard>,
+    millis_behind_latest: Option<i64>,
+}
+
+impl Source {
+    fn polling<S: Sink>(shared: &Shared<S>) -> Self {
+        Self::Polling(Polling::new(shared.config.read_bytes))
+    }
+
+    /// The next records after the place where reading is, or the wait for them.
+    async fn next<S: Sink>(
+        &mut self,
+        shared: &Shared<S>,
+        shard: &ShardId,
+        place: &StartingAt,
+    ) -> Result<Brought, StreamError> {
+        match (&mut *self, &shared.registration) {
+            (Self::Polling(polling), _) => polling.next(shared, shard, place).await,
+            (Self::Pushed(pushed), Some(registration)) => pushed.next(shared, registration, shard, place).await,
+            // There is no such reader: it is made of the registration.
+            (Self::Pushed(_), None) => std::future::pending().await,
+        }
+    }
+
+    fn renew(&mut self) {
+        match self {
+            Self::Polling(polling) => polling.renew(),
+            Self::Pushed(pushed) => pushed.renew(),
+        }
+    }
+
+    /// How long to wait before the next records are asked for.
+    fn pause(&mut self, records: usize, bytes: usize, at_tip: bool) -> Duration {
+        match self {
+            Self::Polling(polling) => polling.pause(records, bytes, at_tip),
+            Self::Pushed(_) => Duration::ZERO,
+        }
+    }
+
+    fn throttled(&mut self) -> Duration {
+        match self {
+            Self::Polling(polling) => polling.throttled(),
+            Self::Pushed(_) => HOLD.mul_f64(fastrand::f64()),
+        }
+    }
+
+    fn least_wait(&self, kind: ErrorKind) -> Duration {
+        match self {
+            Self::Polling(_) => Duration::ZERO,
+            Self::Pushed(_) => Pushed::least_wait(kind),
+        }
+    }
+}
+
 struct Reading<S> {
     shared: Arc<Shared<S>>,
     shard: ShardId,
+    source: Source,
+    /// It reads what the sink has not had yet.
+    is_new: bool,
     starting_at: StartingAt,
-    /// The last record that was received: a new iterator begins after it.
+    /// The last record that was received: reading goes on after it.
     received: Option<Sequence>,
-    pace: Pace,
     ahead: Arc<Semaphore>,
     metrics: ShardMetrics,
     ends_without_children: u32,
@@ -107,64 +209,74 @@ struct Reading<S> {
 struct Unwanted;
 
 impl<S: Sink> Reading<S> {
-    async fn run(mut self) {
-        let mut iterator = None;
+    async fn run(mut self) -> Result<(), Unwanted> {
+        let shared = Arc::clone(&self.shared);
+        let at_tip = &shared.stop.at_tip;
         let mut backoff = Concern::Stream.backoff();
         loop {
-            let asked_for_tip = self.shared.stop.at_tip.is_cancelled();
-            match self.read(&mut iterator).await {
-                Ok(answer) => {
+            let asked_for_tip = at_tip.is_cancelled();
+            let is_pushed = matches!(self.source, Source::Pushed(_));
+            if asked_for_tip && is_pushed {
+                // What is pushed may have been on its way since before: the tip is found by asking.
+                self.source = Source::polling(&shared);
+                continue;
+            }
+            let place = self.place();
+            // What is pushed takes its room when it comes: it may be waited for without end.
+            let room = if is_pushed { None } else { self.room_of_worker(shared.config.read_bytes).await? };
+            let brought = tokio::select! {
+                biased;
+                brought = self.source.next(&shared, &self.shard, &place) => brought,
+                () = at_tip.cancelled(), if is_pushed => continue,
+            };
+            match brought {
+                Ok(brought) => {
                     backoff.reset();
-                    self.shared.troubles.over(Concern::Stream, self.shard.as_str());
-                    match self.take(answer, asked_for_tip, &mut iterator).await {
-                        Ok(false) => {}
-                        Ok(true) | Err(Unwanted) => return,
+                    shared.troubles.over(Concern::Stream, self.shard.as_str());
+                    if self.take(brought, room, asked_for_tip).await? {
+                        return Ok(());
                     }
                 }
                 Err(error) => {
-                    let reaction = Reaction::to(error.kind());
-                    if reaction == Reaction::NewIterator {
-                        iterator = None;
+                    drop(room);
+                    if self.failed(&error, &mut backoff).await? {
+                        return Ok(());
                     }
-                    if reaction == Reaction::LookUp && self.is_gone().await {
-                        // Nobody waiting for it is as good as its being delivered.
-                        drop(self.sender.send(Event::Gone).await);
-                        return;
-                    }
-                    let wait = match reaction {
-                        Reaction::SlowDown => self.pace.throttled(fastrand::f64()),
-                        Reaction::Hold | Reaction::LookUp => HOLD.mul_f64(0.5 + fastrand::f64()),
-                        Reaction::NewIterator | Reaction::TryAgain => backoff.next_wait(),
-                    };
-                    self.shared.troubles.note(Concern::Stream, self.shard.as_str(), &error, wait);
-                    sleep(wait).await;
                 }
             }
         }
     }
 
-    async fn read(&self, iterator: &mut Option<ShardIterator>) -> Result<ReadAnswer, StreamError> {
-        let from = match iterator {
-            Some(iterator) => iterator,
-            None => {
-                let after = self.received.clone().map(StartingAt::After);
-                let starting_at = after.as_ref().unwrap_or(&self.starting_at);
-                let stream = &self.shared.config.stream;
-                iterator.insert(get_shard_iterator(&self.shared.kinesis, stream, &self.shard, starting_at).await?)
-            }
+    /// Waits as the failure asks for; says whether the shard is gone.
+    async fn failed(&mut self, error: &StreamError, backoff: &mut Backoff) -> Result<bool, Unwanted> {
+        let reaction = Reaction::to(error.kind());
+        if reaction.renews() {
+            self.source.renew();
+        }
+        if reaction.looks_up() && self.is_gone().await {
+            self.send(Event::Gone).await?;
+            return Ok(true);
+        }
+        let wait = match reaction {
+            Reaction::SlowDown => self.source.throttled(),
+            Reaction::Hold | Reaction::LookUp => HOLD.mul_f64(0.5 + fastrand::f64()),
+            Reaction::NewIterator | Reaction::Doubt | Reaction::TryAgain => backoff.next_wait(),
         };
-        get_records(&self.shared.kinesis, from, self.pace.limit()).await
+        let wait = wait.max(self.source.least_wait(error.kind()));
+        self.shared.troubles.note(Concern::Stream, self.shard.as_str(), error, wait);
+        sleep(wait).await;
+        Ok(false)
     }
 
     /// Hands an answer on; says whether the shard has ended.
     async fn take(
         &mut self,
-        answer: ReadAnswer,
+        brought: Brought,
+        mut room: Option<OwnedSemaphorePermit>,
         asked_for_tip: bool,
-        iterator: &mut Option<ShardIterator>,
     ) -> Result<bool, Unwanted> {
-        let end = answer.is_end_of_shard();
-        let ReadAnswer { records, next_iterator, child_shards, millis_behind_latest } = answer;
+        let Brought { records, is_last, child_shards, millis_behind_latest } = brought;
+        let end = is_last && !child_shards.is_empty();
         let (count, bytes) = (records.len(), records.iter().map(|record| record.data.len()).sum());
         self.metrics.read_bytes.increment(bytes as u64);
         if let Some(behind) = millis_behind_latest {
@@ -174,17 +286,20 @@ impl<S: Sink> Reading<S> {
         if let Some(last) = records.last() {
             self.received = Some(last.sequence.clone());
         }
-        let is_last = next_iterator.is_none();
-        *iterator = next_iterator;
         let at_tip = millis_behind_latest == Some(0);
-        let ahead = self.wait_for_room(bytes).await?;
+        match &mut room {
+            // What the answer does not fill is for others.
+            Some(room) => drop(room.split(room.num_permits().saturating_sub(bytes))),
+            None => room = self.room_of_worker(bytes.min(self.shared.config.read_bytes)).await?,
+        }
+        let ahead = Ahead { _of_shard: self.wait_for_room(bytes).await?, _of_worker: room };
         let answer = Answer { at_tip: at_tip && count == 0 && !is_last, records, asked_for_tip, ahead };
         self.send(Event::Answer(answer)).await?;
         if end {
             self.send(Event::End(child_shards)).await?;
             return Ok(true);
         }
-        let wait = self.pace.answered(count, bytes, at_tip || is_last);
+        let wait = self.source.pause(count, bytes, at_tip || is_last);
         if is_last {
             return self.end_without_children(wait).await;
         }
@@ -228,10 +343,38 @@ impl<S: Sink> Reading<S> {
         Ok(children.map(|shard| ChildShard { id: shard.id, parents: shard.parents }).collect())
     }
 
-    /// Whether the stream is there and the shard is not.
+    /// Where reading goes on.
+    fn place(&self) -> StartingAt {
+        self.received.clone().map_or_else(|| self.starting_at.clone(), StartingAt::After)
+    }
+
+    /// Whether the stream is there and the shard is not, but at most another of its name, which begins after the place
+    /// where reading is.
     async fn is_gone(&self) -> bool {
+        let reached = match self.place() {
+            StartingAt::At(sequence) | StartingAt::After(sequence) => Some(sequence),
+            StartingAt::TrimHorizon | StartingAt::Latest | StartingAt::AtTimestamp(_) => None,
+        };
         let listed = list_shards(&self.shared.kinesis, &self.shared.config.stream, &ShardFilter::FromTrimHorizon);
-        listed.await.is_ok_and(|shards| !shards.is_empty() && shards.iter().all(|shard| shard.id != self.shard))
+        let Ok(listed) = listed.await else { return false };
+        match listed.iter().find(|shard| shard.id == self.shard) {
+            Some(shard) => reached.is_some_and(|reached| reached < shard.starting_sequence),
+            None => !listed.is_empty(),
+        }
+    }
+
+    /// Room among all shards, for a read before it is made: what is on its way is in memory, too. An answer that is larger
+    /// than what was asked for takes no more than that.
+    async fn room_of_worker(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Unwanted> {
+        if !self.is_new || bytes == 0 {
+            return Ok(None);
+        }
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        tokio::select! {
+            biased;
+            room = Arc::clone(&self.shared.ahead).acquire_many_owned(wanted) => room.map(Some).map_err(|_| Unwanted),
+            () = self.sender.closed() => Err(Unwanted),
+        }
     }
 
     /// An answer that is larger than all the room there is waits until it is the only one.

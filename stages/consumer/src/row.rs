@@ -29,6 +29,8 @@ pub(crate) const PENDING_SUB: &str = "pendingCheckpointSubSequenceNumber";
 pub(crate) const PENDING_STATE: &str = "pendingCheckpointState";
 pub(crate) const CHECKPOINT_OWNER: &str = "checkpointOwner";
 pub(crate) const ENTITY_TYPE: &str = "entityType";
+/// Ours: a sequence number of the shard. Tells it from one with its name in another stream.
+pub(crate) const KNOWN_SEQUENCE: &str = "penstockKnownSequenceNumber";
 /// Ours: the time that belongs to the sentinel `AT_TIMESTAMP`, in milliseconds since the Unix epoch.
 pub(crate) const START_AT_MILLIS: &str = "penstockStartAtMillis";
 pub(crate) const HEARTBEAT: &str = "heartbeat";
@@ -129,6 +131,7 @@ pub(crate) fn read_lease(key: &str, item: &Item) -> Result<Lease, String> {
         parents: shards(item, PARENTS),
         children: shards(item, CHILDREN),
         hash_range: hash_range.map(|(start, end)| (start.to_owned(), end.to_owned())),
+        known_sequence: text(item, KNOWN_SEQUENCE).and_then(|text| Sequence::parse(text).ok()),
         pending: read_pending(item)?,
     })
 }
@@ -175,6 +178,7 @@ pub(crate) fn changing(lease: &Lease) -> Vec<(&'static str, Option<AttributeValu
         (OWNER_SWITCHES, Some(number_value(lease.owner_switches_since_checkpoint))),
         (CHILDREN, set_value(&lease.children)),
         (START_AT_MILLIS, start_at),
+        (KNOWN_SEQUENCE, lease.known_sequence.as_ref().map(|known| AttributeValue::S(known.to_string()))),
         (ENTITY_TYPE, Some(AttributeValue::S(LEASE.to_owned()))),
         // Left by a graceful handoff of the KCL, which ends with the first write of a new owner.
         (CHECKPOINT_OWNER, None),
@@ -272,6 +276,7 @@ mod tests {
                 parents: parents.into_iter().map(ShardId::new).collect(),
                 children: children.into_iter().map(ShardId::new).collect(),
                 hash_range: hashes.then(|| ("0".to_owned(), u128::MAX.to_string())),
+                known_sequence: hashes.then(|| at(counter, 0).sequence),
                 pending: pending.map(|(start, length)| Pending::Pin(pin(Some(start), start + length))),
             },
         )

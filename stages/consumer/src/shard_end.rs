@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_contract::{ShardId, Sink};
+use penstock_contract::{Sequence, ShardId, Sink};
 use penstock_stream::{ChildShard, Shard, ShardFilter, list_shards};
 
 use crate::commit::Stopped;
@@ -16,6 +16,18 @@ use crate::trouble::Concern;
 
 /// How often to look whether the other parent of a merged child has a lease.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// So often a listing is asked for that shows the end of a shard of which nothing else is known.
+const LISTINGS: u32 = 10;
+
+/// What became of a shard that the stream does not have any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Retention has deleted it, or the whole stream was. It is at its end.
+    Ended,
+    /// The stream was deleted and created again, and has another shard of the name. The lease is given back, so that
+    /// it can be written anew.
+    Replaced,
+}
 
 /// Ends a shard whose last record is committed.
 pub(crate) async fn end<S: Sink>(
@@ -41,26 +53,49 @@ pub(crate) async fn end<S: Sink>(
     }
     let names: Vec<_> = leases.into_iter().map(|lease| lease.shard).collect();
     tracing::info!(%shard, children = ?names, "a shard is processed to its end");
-    tenure.end(&shared.table, &shared.troubles, names).await?;
+    let begin = if tenure.lease().reached().is_none() { begin(shared, &shard).await } else { None };
+    tenure.end(&shared.table, &shared.troubles, names, begin).await?;
     shared.record(&shard, |summary| summary.ended = true);
     Ok(())
 }
 
-/// Ends a shard that retention has deleted before it was processed to its end.
-pub(crate) async fn end_gone<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<(), Stopped> {
+/// Ends a shard that is gone from the stream before it was processed to its end.
+pub(crate) async fn end_gone<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<Gone, Stopped> {
     let shard = tenure.shard().clone();
     shared.metrics.trimmed_checkpoint();
+    let listed = listing(shared, &shard).await;
+    if listed.iter().any(|listed| listed.id == shard) {
+        tracing::error!(
+            %shard, checkpoint = ?tenure.lease().checkpoint,
+            "the stream was deleted and created again: what was not read of the old shard is lost"
+        );
+        tenure.release(&shared.table, &shared.troubles).await?;
+        return Ok(Gone::Replaced);
+    }
     tracing::error!(
         %shard, checkpoint = ?tenure.lease().checkpoint,
         "a shard is gone from the stream before it was processed to its end: its last records may be lost unread"
     );
-    let listed = listing(shared, &shard).await;
     let children: Vec<_> = listed
         .into_iter()
         .filter(|candidate| candidate.parents.contains(&shard))
         .map(|child| ChildShard { id: child.id, parents: child.parents })
         .collect();
-    end(shared, tenure, &children).await
+    end(shared, tenure, &children).await?;
+    Ok(Gone::Ended)
+}
+
+/// Where a shard that has ended begins. An open one of its name is not it, or a listing that lags behind.
+async fn begin<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId) -> Option<Sequence> {
+    for _ in 0..LISTINGS {
+        let listed = listing(shared, shard).await;
+        let listed = listed.into_iter().find(|listed| listed.id == *shard)?;
+        if !listed.is_open() {
+            return Some(listed.starting_sequence);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    None
 }
 
 async fn listing<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId) -> Vec<Shard> {

@@ -15,7 +15,7 @@ use crate::fill::{Beginning, FillFailed, Filled, Filler, RANGES_IN_MEMORY};
 use crate::lease::{Checkpoint, Lease, Pending};
 use crate::repeats::Judge;
 use crate::replay::replay;
-use crate::shard_end;
+use crate::shard_end::{self, Gone};
 use crate::shared::Shared;
 use crate::tenure::Tenure;
 use crate::trouble::Concern;
@@ -36,6 +36,8 @@ pub(crate) enum Outcome {
     Ended,
     /// The lease was given back.
     Released,
+    /// The stream is another: the lease was given back to be written anew.
+    Replaced,
     /// The lease is somebody else's.
     Lost,
     /// Finishing took too long; the lease is still ours, perhaps with a pinned range.
@@ -63,7 +65,7 @@ pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>, lease: Lease, signals: 
     match outcome {
         Outcome::Lost => tracing::warn!(%shard, "the lease is lost; its work is dropped"),
         Outcome::GaveUp => tracing::warn!(%shard, "a shard is given back before its range is committed"),
-        Outcome::Ended | Outcome::Released | Outcome::Panicked => {
+        Outcome::Ended | Outcome::Released | Outcome::Replaced | Outcome::Panicked => {
             tracing::info!(%shard, ?outcome, "work on a shard ended")
         }
     }
@@ -91,8 +93,10 @@ async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals)
             return Ok(Outcome::Ended);
         }
         Filled::Gone => {
-            shard_end::end_gone(shared, tenure).await?;
-            return Ok(Outcome::Ended);
+            return Ok(match shard_end::end_gone(shared, tenure).await? {
+                Gone::Ended => Outcome::Ended,
+                Gone::Replaced => Outcome::Replaced,
+            });
         }
         Filled::AtTip => {
             shared.set_parked(tenure.shard(), true);

@@ -40,6 +40,7 @@ pub(crate) fn lease(shard: &Shard, checkpoint: Checkpoint) -> Lease {
     Lease {
         parents: shard.parents.iter().cloned().collect(),
         hash_range: Some((range.start.to_string(), range.end_inclusive.to_string())),
+        known_sequence: Some(shard.starting_sequence.clone()),
         ..Lease::new(shard.id.clone(), checkpoint)
     }
 }

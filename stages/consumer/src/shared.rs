@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use penstock_contract::{Position, ShardId, Sink};
 use penstock_runtime::{Health, Stop};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::{Clients, ConsumerConfig};
@@ -15,6 +15,7 @@ use crate::lease_table::LeaseTable;
 use crate::metrics::Metrics;
 use crate::observe::Moment;
 use crate::pin::RecipeHash;
+use crate::registration::Registration;
 use crate::trouble::Troubles;
 
 /// What was done for one shard by this worker.
@@ -79,6 +80,8 @@ impl Summary {
 pub(crate) struct Shared<S> {
     pub(crate) config: ConsumerConfig,
     pub(crate) kinesis: aws_sdk_kinesis::Client,
+    /// Where records are pushed instead of asked for.
+    pub(crate) registration: Option<Registration>,
     pub(crate) table: LeaseTable,
     pub(crate) letters: DeadLetterStore,
     pub(crate) sink: S,
@@ -89,6 +92,8 @@ pub(crate) struct Shared<S> {
     summary: Mutex<Summary>,
     /// Shards that are read to the tip after that was asked for.
     parked: Mutex<BTreeSet<ShardId>>,
+    /// Room for what all shards read ahead, in bytes.
+    pub(crate) ahead: Arc<Semaphore>,
     /// Tells the worker that something happened that it should look at.
     pub(crate) wake: Notify,
     origin: Instant,
@@ -102,6 +107,7 @@ impl<S: Sink> Shared<S> {
             table: LeaseTable::new(clients.dynamodb, config.lease_table.clone()),
             letters: DeadLetterStore::new(clients.s3, &config),
             kinesis: clients.kinesis,
+            registration: config.fan_out.clone().map(Registration::new),
             recipe: RecipeHash::of(&sink.recipe()),
             sink,
             stop,
@@ -109,6 +115,7 @@ impl<S: Sink> Shared<S> {
             metrics,
             summary: Mutex::new(Summary::default()),
             parked: Mutex::new(BTreeSet::new()),
+            ahead: Arc::new(Semaphore::new(config.worker_prefetch_bytes.min(Semaphore::MAX_PERMITS))),
             wake: Notify::new(),
             origin: Instant::now(),
             config,

@@ -1,7 +1,7 @@
 //! Owning a lease: every change of its row goes through here, fenced, and tried until it either succeeds or
 //! shows that the lease is lost.
 
-use penstock_contract::{ArrivalMillis, ShardId};
+use penstock_contract::{ArrivalMillis, Sequence, ShardId};
 
 use crate::lease::Lease;
 use crate::lease_table::{LeaseTable, Write};
@@ -65,8 +65,9 @@ impl Tenure {
         table: &LeaseTable,
         to: &Troubles,
         children: impl IntoIterator<Item = ShardId>,
+        begin: Option<Sequence>,
     ) -> Result<(), LeaseLost> {
-        self.change(table, to, self.lease.ended(children)).await
+        self.change(table, to, self.lease.ended(children, begin)).await
     }
 
     /// Gives the lease back.

@@ -8,18 +8,18 @@ use penstock_api::spec::StartAt;
 use penstock_contract::{ArrivalMillis, ShardId, Sink};
 use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::decide::{Actions, Me, Take, decide};
+use crate::decide::{Actions, Me, Take, decide, is_free};
 use crate::error::ConsumerError;
 use crate::heartbeat::{self, Draining};
 use crate::lease::Lease;
 use crate::lease_table::{LeaseTableError, Write};
 use crate::observe::{Moment, Observer, Rows, Stillness};
+use crate::recreated::{self, Change};
 use crate::shard_loop::{self, Outcome, Signals};
-use crate::shard_sync;
 use crate::shared::Shared;
 use crate::trouble::Concern;
 
@@ -102,8 +102,7 @@ impl<S: Sink> Worker<S> {
     async fn work(&mut self) -> Result<(), ConsumerError> {
         let shared = Arc::clone(&self.shared);
         let (drain, at_tip) = (&shared.stop.drain, &shared.stop.at_tip);
-        let mut tick = interval(shared.config.round());
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Instant::now();
         loop {
             tokio::select! {
                 biased;
@@ -111,7 +110,7 @@ impl<S: Sink> Worker<S> {
                 Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
                 () = shared.wake.notified() => {}
                 () = at_tip.cancelled(), if self.told_at.is_none() => {}
-                _ = tick.tick() => {}
+                () = sleep_until(due) => {}
             }
             tokio::select! {
                 biased;
@@ -122,6 +121,8 @@ impl<S: Sink> Worker<S> {
                     Err(failed) => self.note(&failed),
                 },
             }
+            // Workers that were started together do not read the table together.
+            due = Instant::now() + shared.config.round().mul_f64(1.0 - fastrand::f64() / 4.0);
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return Ok(()),
@@ -161,7 +162,7 @@ impl<S: Sink> Worker<S> {
     /// Looks, decides, acts. Says whether to end at the tip was asked for and everything is there.
     async fn round(&mut self) -> Result<bool, RoundFailed> {
         let (mut rows, mut still) = self.look().await?;
-        if self.sync_is_due(&rows) && self.sync_shards(&rows).await? {
+        if self.sync_is_due(&rows) && self.sync_shards(&rows, &still).await? {
             (rows, still) = self.look().await?;
         }
         self.complain(&rows);
@@ -194,30 +195,49 @@ impl<S: Sink> Worker<S> {
     }
 
     /// Compares the leases with the stream's shards; says whether anything was changed.
-    async fn sync_shards(&mut self, rows: &Rows) -> Result<bool, RoundFailed> {
-        let shared = &self.shared;
-        let (kinesis, stream) = (&shared.kinesis, &shared.config.stream);
-        let now = match shared.config.start_at {
+    async fn sync_shards(&mut self, rows: &Rows, still: &Stillness) -> Result<bool, RoundFailed> {
+        let (shared, config) = (&self.shared, &self.shared.config);
+        let now = match config.start_at {
             // Before the listing: a shard that is made in between begins later.
-            StartAt::Latest => service_time(kinesis, stream).await?,
+            StartAt::Latest => service_time(&shared.kinesis, &config.stream).await?,
             // Nothing begins at a time.
             StartAt::TrimHorizon => ArrivalMillis(0),
         };
-        let listed = list_shards(kinesis, stream, &ShardFilter::FromTrimHorizon).await?;
-        let missing = shard_sync::missing(&listed, rows, shared.config.start_at, now);
-        for lease in &missing {
-            shared.table.create(lease).await?;
-            tracing::info!(shard = %lease.shard, checkpoint = ?lease.checkpoint, "a lease is written");
+        let listed = list_shards(&shared.kinesis, &config.stream, &ShardFilter::FromTrimHorizon).await?;
+        let free = |lease: &Lease| is_free(lease, rows, still, &config.worker_id, config.failover);
+        let changes = recreated::changes(&listed, rows, free, config.start_at, now);
+        for change in &changes {
+            self.change(change).await?;
         }
-        let left_over = shard_sync::left_over(&listed, rows);
-        for lease in &left_over {
-            shared.table.delete(lease).await?;
-            tracing::info!(shard = %lease.shard, "the lease of a shard that the stream has deleted is deleted");
-        }
-        shared.troubles.over(Concern::Stream, &shared.config.stream);
+        shared.troubles.over(Concern::Stream, &config.stream);
         shared.troubles.fine(Concern::Stream);
         self.synced = Some(Instant::now());
-        Ok(!missing.is_empty() || !left_over.is_empty())
+        Ok(!changes.is_empty())
+    }
+
+    async fn change(&self, change: &Change<'_>) -> Result<(), LeaseTableError> {
+        let shared = &self.shared;
+        match change {
+            Change::Create(lease) => {
+                shared.table.create(lease).await?;
+                tracing::info!(shard = %lease.shard, checkpoint = ?lease.checkpoint, "a lease is written");
+            }
+            Change::Delete(lease) => {
+                shared.table.delete(lease).await?;
+                tracing::info!(
+                    shard = %lease.shard, checkpoint = ?lease.checkpoint,
+                    "the lease of a shard that the stream does not have any more is deleted"
+                );
+            }
+            Change::Restart { seen, lease } => {
+                shared.table.restart(seen, lease).await?;
+                tracing::warn!(
+                    shard = %lease.shard, before = ?seen.checkpoint,
+                    "the stream was deleted and created again: its new shard is read from the first record on"
+                );
+            }
+        }
+        Ok(())
     }
 
     async fn act(&mut self, actions: Actions) -> Result<(), LeaseTableError> {
@@ -279,7 +299,11 @@ impl<S: Sink> Worker<S> {
     fn shard_ended(&mut self, ended: Result<(ShardId, Outcome), JoinError>) -> Result<(), ConsumerError> {
         match ended {
             Ok((shard, Outcome::Panicked)) => Err(ConsumerError::Panicked { shard: Some(shard) }),
-            Ok((shard, Outcome::Ended | Outcome::Released | Outcome::Lost | Outcome::GaveUp)) => {
+            Ok((shard, outcome)) => {
+                if outcome == Outcome::Replaced {
+                    // The next round writes its lease anew.
+                    self.synced = None;
+                }
                 self.running.remove(&shard);
                 self.shared.metrics.leases(self.running.len());
                 Ok(())

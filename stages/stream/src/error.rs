@@ -1,11 +1,13 @@
 //! Why a call to the stream did not succeed.
 
 use std::error::Error;
+use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use tokio::time::error::Elapsed;
 
 /// No call may take longer than this, whatever the client was configured with. The largest answer (10 MiB)
 /// at the slowest useful rate fits in.
@@ -155,6 +157,11 @@ impl StreamError {
     pub fn reason(&self) -> &'static str {
         self.kind().reason()
     }
+
+    /// It took longer than it may.
+    pub(crate) fn timeout(doing: String, elapsed: Elapsed) -> Self {
+        Self::NoAnswer { doing, kind: ErrorKind::Timeout, source: Box::new(elapsed) }
+    }
 }
 
 /// Waits for a call, at most [`CALL_LIMIT`], and says what was being done when it fails.
@@ -168,15 +175,14 @@ where
     match tokio::time::timeout(CALL_LIMIT, sent).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(classify(doing(), error)),
-        Err(elapsed) => {
-            Err(StreamError::NoAnswer { doing: doing(), kind: ErrorKind::Timeout, source: Box::new(elapsed) })
-        }
+        Err(elapsed) => Err(StreamError::timeout(doing(), elapsed)),
     }
 }
 
-fn classify<E>(doing: String, error: SdkError<E, HttpResponse>) -> StreamError
+pub(crate) fn classify<E, R>(doing: String, error: SdkError<E, R>) -> StreamError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: Debug + Send + Sync + 'static,
 {
     let kind = match &error {
         SdkError::ServiceError(context) => {

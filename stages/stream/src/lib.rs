@@ -12,6 +12,7 @@
 pub mod aggregate;
 mod clock;
 mod error;
+mod fan_out;
 pub mod hash;
 mod read;
 mod shards;
@@ -20,6 +21,10 @@ mod write;
 
 pub use clock::service_time;
 pub use error::{ErrorKind, StreamError};
+pub use fan_out::{
+    PushedAnswer, RegisteredConsumer, Subscription, deregister_consumer, describe_consumer, register_consumer,
+    stream_arn, subscribe,
+};
 pub use hash::{HashKey, ShardMap, ShardMapError};
 pub use read::{
     ChildShard, MAX_RECORDS_PER_READ, ReadAnswer, ShardIterator, StartingAt, StreamRecord, get_records,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::primitives::DateTime;
-use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+use aws_sdk_kinesis::types::{self, Record, ShardIteratorType};
 use bytes::Bytes;
 use penstock_contract::{ArrivalMillis, Sequence, ShardId};
 
@@ -126,15 +126,7 @@ pub async fn get_records(client: &Client, iterator_: &ShardIterator, limit: i32)
     Ok(ReadAnswer {
         records: records.map_err(|message| StreamError::Answer { doing: doing(), message })?,
         next_iterator: iterator(answer.next_shard_iterator),
-        child_shards: answer
-            .child_shards
-            .unwrap_or_default()
-            .iter()
-            .map(|child| ChildShard {
-                id: ShardId::new(child.shard_id()),
-                parents: child.parent_shards().iter().map(|parent| ShardId::new(parent.as_str())).collect(),
-            })
-            .collect(),
+        child_shards: answer.child_shards.unwrap_or_default().iter().map(child_shard).collect(),
         millis_behind_latest: answer.millis_behind_latest,
     })
 }
@@ -144,7 +136,14 @@ fn iterator(text: Option<String>) -> Option<ShardIterator> {
     text.filter(|text| !text.is_empty()).map(ShardIterator)
 }
 
-fn stream_record(record: Record) -> Result<StreamRecord, String> {
+pub(crate) fn child_shard(child: &types::ChildShard) -> ChildShard {
+    ChildShard {
+        id: ShardId::new(child.shard_id()),
+        parents: child.parent_shards().iter().map(|parent| ShardId::new(parent.as_str())).collect(),
+    }
+}
+
+pub(crate) fn stream_record(record: Record) -> Result<StreamRecord, String> {
     let sequence = Sequence::parse(&record.sequence_number).map_err(|error| error.to_string())?;
     let arrival = record
         .approximate_arrival_timestamp

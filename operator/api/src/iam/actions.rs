@@ -41,6 +41,13 @@ pub const DELETE_TABLE: &[&str] = &["dynamodb:DeleteTable"];
 pub const WRITE_STREAM: &[&str] = &["kinesis:ListShards", "kinesis:PutRecords"];
 /// A sink reads its stream.
 pub const READ_STREAM: &[&str] = &["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"];
+/// A sink is registered as a consumer with its stream.
+pub const REGISTER_CONSUMER: &[&str] =
+    &["kinesis:DescribeStreamSummary", "kinesis:DescribeStreamConsumer", "kinesis:RegisterStreamConsumer"];
+/// A sink reads as a registered consumer.
+pub const SUBSCRIBE: &[&str] = &["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
+/// `penstock run` takes a registration away that it made.
+pub const DEREGISTER_CONSUMER: &[&str] = &["kinesis:DeregisterStreamConsumer"];
 /// A sink keeps its leases.
 pub const LEASES: &[&str] =
     &["dynamodb:Scan", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"];

@@ -34,6 +34,11 @@ impl<'a> Arns<'a> {
         format!("arn:{}:kinesis:{}:{}:stream/{name}", self.partition(), self.region, self.account)
     }
 
+    /// A consumer that is registered with a stream. Its ARN ends with the second in which that was.
+    pub(super) fn consumer(&self, stream: &str, name: &str) -> String {
+        format!("{}/consumer/{name}:*", self.stream(stream))
+    }
+
     pub(super) fn table(&self, name: &str) -> String {
         format!("arn:{}:dynamodb:{}:{}:table/{name}", self.partition(), self.region, self.account)
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::plan;
-use crate::spec::Pipeline;
+use crate::spec::{FanOut, Pipeline, Reading};
 
 const SHOP: &str = r#"
 apiVersion: penstock.dev/v1alpha1
@@ -54,6 +54,21 @@ fn a_source_may_write_to_its_stream_and_nothing_else() {
             }],
         })
     );
+}
+
+#[test]
+fn a_sink_that_is_pushed_records_may_register_and_subscribe_as_its_own_consumer() {
+    let mut pipeline = shop();
+    pipeline.spec.sinks[0].reading = Some(Reading { fan_out: Some(FanOut::default()) });
+    let policies = of(&pipeline, "*");
+    let raw = &policies["stages"]["raw"];
+    let stream = "arn:aws:kinesis:eu-west-1:*:stream/prod.shop.events";
+    assert_eq!(statement(raw, "Register")["Resource"], json!([stream]));
+    assert_eq!(statement(raw, "Subscribe")["Resource"], json!([format!("{stream}/consumer/prod.shop.raw:*")]));
+    let consumer = json!([format!("{stream}/consumer/prod.shop.raw:*")]);
+    assert_eq!(statement(&policies["operator"], "Deregister")["Resource"], consumer);
+    let tables = policies["stages"]["tables"].to_string();
+    assert!(!tables.contains("Consumer") && !tables.contains("Subscribe"), "{tables}");
 }
 
 #[test]

@@ -103,6 +103,9 @@ pub struct SinkStage {
     pub lease_table: String,
     /// Where in a new stream the reading begins.
     pub start_at: StartAt,
+    /// The consumer that the sink is registered as with the stream (enhanced fan-out); the stream is polled when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fan_out_consumer: Option<String>,
     /// The field that holds a record's id, as the sources of the stream declare it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_field: Option<String>,
@@ -278,6 +281,7 @@ pub(super) fn sink(pipeline: &Pipeline, sink: &Sink, stream: &str) -> Result<Sta
         stream: stream.to_owned(),
         lease_table: lease_table(pipeline, sink),
         start_at: sink.start_at.unwrap_or_default(),
+        fan_out_consumer: fan_out_consumer(pipeline, sink),
         id_field: id_field(pipeline, &sink.from),
         duplicates: duplicates(pipeline, &sink.from)?,
         process: sink.process.clone(),
@@ -290,6 +294,11 @@ pub(super) fn sink(pipeline: &Pipeline, sink: &Sink, stream: &str) -> Result<Sta
 
 pub(super) fn lease_table(pipeline: &Pipeline, sink: &Sink) -> String {
     format!("{}.leases", resource_name(pipeline, &sink.name))
+}
+
+fn fan_out_consumer(pipeline: &Pipeline, sink: &Sink) -> Option<String> {
+    let fan_out = sink.reading.as_ref()?.fan_out.as_ref()?;
+    Some(fan_out.consumer.clone().unwrap_or_else(|| resource_name(pipeline, &sink.name)))
 }
 
 /// The id field of the records in a buffer: validation sees to it that its sources agree.

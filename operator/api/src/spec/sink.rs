@@ -24,6 +24,10 @@ pub struct Sink {
     /// Where the sink begins to read when it is new. Default `TrimHorizon`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_at: Option<StartAt>,
+    /// How the stream is read. Without it the sink asks for records, and shares what a shard answers (2 MB a second) with all
+    /// others that ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reading: Option<Reading>,
     /// A VRL program (https://vector.dev/docs/reference/vrl/) that each record passes before it is stored, such as
     /// `.Country = upcase!(.Country)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,6 +63,27 @@ pub enum StartAt {
     TrimHorizon,
     /// With the first record that comes after the sink has begun.
     Latest,
+}
+
+/// How a sink reads its stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reading {
+    /// Enhanced fan-out: the stream pushes records to the sink as they come, with 2 MB a second of each shard for it alone. AWS
+    /// takes money for it, and a stream has at most 20 such readers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fan_out: Option<FanOut>,
+}
+
+/// Reading by enhanced fan-out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FanOut {
+    /// The name of the consumer that the sink is registered as with the stream. Default
+    /// `<namespace>.<pipeline>.<sink>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128), regex(pattern = patterns::AWS_NAME))]
+    pub consumer: Option<String>,
 }
 
 /// Objects in S3.

@@ -97,6 +97,17 @@ pub(crate) const CASES: &[Case] = &[
             "    - { name: more, from: events, dynamodb: { tables: [{ name: shop-invoices, partition: { field: a, type: S }, write: put }] }, deadLetters: { bucket: acme-lake } }\n    - name: raw\n",
         )],
     },
+    Case {
+        code: "duplicate_consumer",
+        accepted: &[(
+            "    - name: raw\n",
+            "    - { name: more, from: events, reading: { fanOut: { consumer: a } }, s3: { bucket: acme-lake, key: a/ } }\n    - { name: most, from: events, reading: { fanOut: {} }, s3: { bucket: acme-lake, key: b/ } }\n    - name: raw\n",
+        )],
+        refused: &[(
+            "    - name: raw\n",
+            "    - { name: more, from: events, reading: { fanOut: { consumer: a } }, s3: { bucket: acme-lake, key: a/ } }\n    - { name: most, from: events, reading: { fanOut: { consumer: a } }, s3: { bucket: acme-lake, key: b/ } }\n    - name: raw\n",
+        )],
+    },
     Case { code: "choose_one", accepted: &[], refused: &[("      http:\n        path: /orders\n", "")] },
     Case { code: "choose_one", accepted: &[], refused: &[("      kinesis:\n        shards: 2\n", "")] },
     Case {

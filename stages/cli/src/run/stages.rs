@@ -60,6 +60,7 @@ impl Stages {
                     stop.clone()
                 },
                 health: Health::new(),
+                is_alone: true,
             };
             stages.start_one(args, config, around, &metrics).await?;
         }

@@ -91,7 +91,7 @@ async fn read_shard<S: Sink>(
     before: Option<&Position>,
 ) -> Result<VecDeque<Appearance>, ReadFailed> {
     let mut found = VecDeque::new();
-    let mut reader = Reader::start(Arc::clone(shared), shard.clone(), StartingAt::AtTimestamp(from));
+    let mut reader = Reader::again(Arc::clone(shared), shard.clone(), StartingAt::AtTimestamp(from));
     let mut empty_at_tip = 0;
     while empty_at_tip < EMPTY_AT_TIP {
         let answer = match reader.next().await {

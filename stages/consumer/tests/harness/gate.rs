@@ -1,6 +1,7 @@
 //! A gate in front of the engines that answers some calls in the service's place, as the service does when it fails.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -41,6 +42,7 @@ struct Post {
     planned: Mutex<Vec<Planned>>,
     passed: Mutex<Vec<(String, Value)>>,
     date: Mutex<Option<&'static str>>,
+    answered_bytes: AtomicUsize,
 }
 
 impl Gate {
@@ -54,6 +56,7 @@ impl Gate {
             planned: Mutex::default(),
             passed: Mutex::default(),
             date: Mutex::default(),
+            answered_bytes: AtomicUsize::new(0),
         });
         tokio::spawn(accept(listener, Arc::clone(&post)));
         Self(post)
@@ -71,6 +74,11 @@ impl Gate {
     /// What time it is at the service, as its answers say.
     pub(crate) fn set_date(&self, date: &'static str) {
         *self.0.date.lock() = Some(date);
+    }
+
+    /// The bytes of all records that readers got, as base64.
+    pub(crate) fn answered_bytes(&self) -> usize {
+        self.0.answered_bytes.load(Ordering::Relaxed)
     }
 
     /// How many calls are still to be refused.
@@ -111,7 +119,7 @@ impl Post {
             None => {}
         }
         if let Ok(body) = serde_json::from_slice(&body) {
-            self.passed.lock().push((operation, body));
+            self.passed.lock().push((operation.clone(), body));
         }
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = format!("{}{path}", self.engines).parse::<Uri>().map_err(std::io::Error::other)?;
@@ -120,7 +128,11 @@ impl Post {
         if let Some(date) = *self.date.lock() {
             parts.headers.insert("date", date.parse().unwrap());
         }
-        Ok(Response::from_parts(parts, Full::from(body.collect().await.map_err(std::io::Error::other)?.to_bytes())))
+        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
+        if operation == "GetRecords" {
+            self.answered_bytes.fetch_add(body.len(), Ordering::Relaxed);
+        }
+        Ok(Response::from_parts(parts, Full::from(body)))
     }
 
     fn refusal(&self, operation: &str) -> Option<Refusal> {

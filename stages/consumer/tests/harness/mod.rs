@@ -94,6 +94,24 @@ impl World {
         .await;
     }
 
+    pub(crate) async fn stream_arn(&self) -> String {
+        let answer = self.clients.kinesis.describe_stream_summary().stream_name(STREAM).send().await.unwrap();
+        answer.stream_description_summary().unwrap().stream_arn().to_owned()
+    }
+
+    /// Deletes the stream and creates it again, with so many shards.
+    pub(crate) async fn recreate(&self, shards: i32) {
+        let kinesis = &self.clients.kinesis;
+        kinesis.delete_stream().stream_name(STREAM).enforce_consumer_deletion(true).send().await.unwrap();
+        eventually("the stream is gone", async || {
+            let described = kinesis.describe_stream_summary().stream_name(STREAM).send().await;
+            described.is_err_and(|error| error.into_service_error().is_resource_not_found_exception())
+        })
+        .await;
+        kinesis.create_stream().stream_name(STREAM).shard_count(shards).send().await.unwrap();
+        self.stream_is_active().await;
+    }
+
     pub(crate) fn config(&self, worker: &str) -> ConsumerConfig {
         ConsumerConfig {
             pipeline: PipelineRef { namespace: "shop".to_owned(), name: "ecommerce".to_owned() },
@@ -102,6 +120,7 @@ impl World {
             lease_table: TABLE.to_owned(),
             worker_id: WorkerId::new(worker),
             start_at: StartAt::TrimHorizon,
+            fan_out: None,
             repeats: None,
             dead_letters_bucket: BUCKET.to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
@@ -110,6 +129,7 @@ impl World {
             drain_limit: Duration::from_secs(20),
             read_bytes: 1 << 20,
             prefetch_bytes: 2 << 20,
+            worker_prefetch_bytes: 32 << 20,
             dead_letter_bytes: 4 << 20,
         }
     }
@@ -155,7 +175,8 @@ impl World {
     pub(crate) async fn put_all(&self, data: &[String]) {
         for chunk in data.chunks(500) {
             let entries = chunk.iter().map(|data| {
-                PutRecordsRequestEntry::builder().data(Blob::new(data.as_bytes())).partition_key(data).build().unwrap()
+                let key = data.get(..256).unwrap_or(data);
+                PutRecordsRequestEntry::builder().data(Blob::new(data.as_bytes())).partition_key(key).build().unwrap()
             });
             let request = self.clients.kinesis.put_records().stream_name(STREAM);
             let answer = request.set_records(Some(entries.collect())).send().await.unwrap();
@@ -296,6 +317,12 @@ pub(crate) fn assert_exactly_once(store: &Store, expected: impl IntoIterator<Ite
         let reached = end_of.insert(range.shard.clone(), range.end_inclusive.clone());
         assert_eq!(range.start_exclusive, reached, "ranges of {} join", range.shard);
     }
+    assert_stored_once(store, expected);
+}
+
+/// Each of the expected records is in exactly one range.
+pub(crate) fn assert_stored_once(store: &Store, expected: impl IntoIterator<Item = String>) {
+    let entries = store.entries();
     let stored: Vec<_> = entries.iter().flat_map(|(_, entry)| entry.data.iter().cloned()).collect();
     let distinct: BTreeSet<_> = stored.iter().cloned().collect();
     let expected: BTreeSet<_> = expected.into_iter().collect();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,9 +24,15 @@ pub(crate) struct Store(Arc<Mutex<Vec<(Range, Entry, u32)>>>);
 impl Store {
     fn apply(&self, range: &Range, entry: Entry) {
         let mut entries = self.0.lock();
-        let known = entries
-            .iter_mut()
-            .find(|(known, _, _)| known.shard == range.shard && known.start_exclusive == range.start_exclusive);
+        // Of the first ranges of two shards that have one name, each in its own stream.
+        let others = |known: &Entry| {
+            range.start_exclusive.is_none()
+                && !known.data.is_empty()
+                && known.data.iter().all(|data| !entry.data.contains(data))
+        };
+        let known = entries.iter_mut().find(|(known, stored, _)| {
+            known.shard == range.shard && known.start_exclusive == range.start_exclusive && !others(stored)
+        });
         match known {
             Some((known, stored, times)) => {
                 assert_eq!(known, range, "a range that was applied has another end now");
@@ -60,6 +66,8 @@ pub(crate) struct Faults {
     pub(crate) applies: AtomicU32,
     /// So many applications spoil their batch.
     pub(crate) spoils: AtomicU32,
+    /// How many records were pushed.
+    pub(crate) pushed: AtomicU64,
     /// Applying panics.
     pub(crate) panic: AtomicBool,
     /// Applying takes until this is false.
@@ -178,6 +186,7 @@ impl Batch for TestBatch {
                 self.data.push(data);
             }
         }
+        self.faults.pushed.fetch_add(records.len() as u64, Ordering::Relaxed);
         pushed.full = self.pushed.len() >= self.range_records;
         Ok(pushed)
     }

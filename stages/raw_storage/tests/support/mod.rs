@@ -38,6 +38,7 @@ pub fn setup(key: &str, compression: Compression) -> Setup {
         stream: "shop.ecommerce.events".to_owned(),
         lease_table: "shop.ecommerce.raw.leases".to_owned(),
         start_at: StartAt::TrimHorizon,
+        fan_out_consumer: None,
         id_field: None,
         duplicates: None,
         process: None,

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use penstock_api::spec::{
-    Aggregation, ApiKeys, Auth, Aws, Buffer, Compression, DeadLetters, DeletionPolicy, DynamoDb, GROUP, Http,
-    HttpLimits, KIND, KeyField, KeyType, Kinesis, Metadata, Number, Pipeline, PipelineSpec, Rotate, S3, Sink, Source,
-    StageResources, StageTemplate, StartAt, StreamMode, Suspend, Table, TaintEffect, Toleration, TolerationOperator,
-    VERSION, Write,
+    Aggregation, ApiKeys, Auth, Aws, Buffer, Compression, DeadLetters, DeletionPolicy, DynamoDb, FanOut, GROUP, Http,
+    HttpLimits, KIND, KeyField, KeyType, Kinesis, Metadata, Number, Pipeline, PipelineSpec, Reading, Rotate, S3, Sink,
+    Source, StageResources, StageTemplate, StartAt, StreamMode, Suspend, Table, TaintEffect, Toleration,
+    TolerationOperator, VERSION, Write,
 };
 use penstock_control_plane::Manifest;
 use serde_json::json;
@@ -214,6 +214,7 @@ impl Walk {
             name: format!("sink-{number}"),
             from: buffer_name(number % BUFFERS),
             start_at: self.maybe(|rng| if rng.bool() { StartAt::TrimHorizon } else { StartAt::Latest }),
+            reading: self.maybe(|rng| Reading { fan_out: rng.bool().then(FanOut::default) }),
             process: self.maybe(|rng| programs[rng.usize(0..programs.len())].to_owned()),
             s3: is_s3.then(|| self.s3()),
             dynamodb: (!is_s3).then(|| self.dynamodb(number)),

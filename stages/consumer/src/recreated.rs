@@ -1,0 +1,180 @@
+//! What is to be done to the leases, given the shards that the stream lists: pure functions.
+//!
+//! Mostly that is what [`crate::shard_sync`] says. But a stream may be deleted and created again under its name. Its
+//! shards then bear the names of the old ones, and the leases, which know only names, would hide them: one that has
+//! ended stays ended. Sequence numbers grow with time, also from one stream to the next, so a lease that has come less
+//! far than to the begin of the shard that is listed is one of an earlier stream. It is written anew, and the new shard
+//! read from its first record on, wherever the sink was told to begin: it began long ago.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use penstock_api::spec::StartAt;
+use penstock_contract::{ArrivalMillis, ShardId};
+use penstock_stream::Shard;
+
+use crate::lease::{Lease, Pending};
+use crate::observe::Rows;
+use crate::shard_sync::{left_over, missing};
+
+/// A change of one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change<'a> {
+    /// It is missing.
+    Create(Lease),
+    /// Nobody needs it any more.
+    Delete(&'a Lease),
+    /// It is one of an earlier stream.
+    Restart {
+        /// As it was seen: the write is fenced by it.
+        seen: &'a Lease,
+        /// What is to be there.
+        lease: Lease,
+    },
+}
+
+/// What is to be done, in this order. A worker that stops on the way leaves a table from which the rest follows.
+///
+/// A lease of an earlier stream that belongs to a worker who lives is left to it: it notices by itself, stores what it
+/// has read, and gives the lease back.
+pub(crate) fn changes<'a>(
+    listed: &[Shard],
+    rows: &'a Rows,
+    is_free: impl Fn(&Lease) -> bool,
+    start_at: StartAt,
+    now: ArrivalMillis,
+) -> Vec<Change<'a>> {
+    let earlier = of_an_earlier_stream(listed, rows);
+    if earlier.is_empty() {
+        let missing = missing(listed, rows, start_at, now).into_iter().map(Change::Create);
+        return missing.chain(left_over(listed, rows).into_iter().map(Change::Delete)).collect();
+    }
+    let mut current = rows.clone();
+    current.leases.retain(|shard, _| earlier.iter().all(|old| old.shard != *shard));
+    let (restarted, created): (Vec<_>, Vec<_>) = roots(missing(listed, &current, StartAt::TrimHorizon, now))
+        .into_iter()
+        .partition(|lease| rows.leases.contains_key(&lease.shard));
+    let is_restarted = |old: &Lease| restarted.iter().any(|lease| lease.shard == old.shard);
+    let waiting = earlier.iter().copied().filter(|old| !is_restarted(old) && is_free(old));
+    let ended = left_over(listed, &current).into_iter().filter_map(|lease| rows.leases.get(&lease.shard));
+    let delete = waiting.chain(ended).map(Change::Delete).collect::<Vec<_>>();
+    let restart = restarted.into_iter().filter_map(|lease| {
+        let seen = rows.leases.get(&lease.shard).filter(|seen| is_free(seen))?;
+        Some(Change::Restart { seen, lease: Lease { counter: seen.counter + 1, ..lease } })
+    });
+    // What is written in the place of an old lease comes last: as long as an old one is there, it is known that all that
+    // is missing is missing because the stream is another.
+    created.into_iter().map(Change::Create).chain(delete).chain(restart).collect()
+}
+
+/// Those without a parent among them. Leases of the others are written when their parents end.
+fn roots(leases: Vec<Lease>) -> Vec<Lease> {
+    let written: BTreeSet<ShardId> = leases.iter().map(|lease| lease.shard.clone()).collect();
+    leases.into_iter().filter(|lease| lease.parents.is_disjoint(&written)).collect()
+}
+
+/// Leases that have come less far than to the begin of the shard that has their name now or, where none has, of any
+/// shard that is there.
+///
+/// A listing that is older than a row does not make it look so. A lease of this stream looks so only when retention has
+/// deleted its shard, and everything that there was when it was read last.
+fn of_an_earlier_stream<'a>(listed: &[Shard], rows: &'a Rows) -> Vec<&'a Lease> {
+    let begins: BTreeMap<_, _> = listed.iter().map(|shard| (&shard.id, &shard.starting_sequence)).collect();
+    let Some(first) = begins.values().min() else { return Vec::new() };
+    let is_earlier = |lease: &&Lease| {
+        let begin = begins.get(&lease.shard).unwrap_or(first);
+        // Only who understands a pin may take it away.
+        !matches!(lease.pending, Some(Pending::Newer { .. })) && lease.reached().is_some_and(|reached| reached < begin)
+    };
+    rows.leases.values().filter(is_earlier).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::lease::Checkpoint;
+    use crate::lease::tests::at;
+    use crate::pin::tests::pin;
+    use crate::row::Row;
+    use penstock_stream::{HashKey, HashRange};
+
+    /// A shard of the new stream, which begins at 100.
+    fn shard(id: &str, parents: &[&str], open: bool) -> Shard {
+        Shard {
+            id: ShardId::new(id),
+            parents: parents.iter().map(|parent| ShardId::new(*parent)).collect(),
+            hash_range: HashRange { start: HashKey::MIN, end_inclusive: HashKey::MAX },
+            starting_sequence: at(100, 0).sequence,
+            ending_sequence: (!open).then(|| at(900, 0).sequence),
+        }
+    }
+
+    fn lease(id: &str, known: Option<u64>, checkpoint: Checkpoint) -> Lease {
+        let known_sequence = known.map(|known| at(known, 0).sequence);
+        Lease { known_sequence, counter: 7, ..Lease::new(ShardId::new(id), checkpoint) }
+    }
+
+    fn told(listed: &[Shard], leases: Vec<Lease>, is_free: bool) -> Vec<String> {
+        let rows: Rows = leases.into_iter().map(Row::Lease).collect();
+        let changes = changes(listed, &rows, |_| is_free, StartAt::Latest, ArrivalMillis(50));
+        let told = changes.into_iter().map(|change| match change {
+            Change::Create(lease) => format!("create {} {:?}", lease.shard, lease.checkpoint),
+            Change::Delete(lease) => format!("delete {}", lease.shard),
+            Change::Restart { seen, lease } => {
+                assert_eq!((lease.counter, &lease.owner, &lease.pending), (seen.counter + 1, &None, &None));
+                format!("restart {} {:?}", lease.shard, lease.checkpoint)
+            }
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_lease_of_an_earlier_stream_is_told_by_how_far_it_has_come() {
+        let earlier = |lease: Lease| {
+            let rows: Rows = [Row::Lease(lease)].into_iter().collect();
+            !of_an_earlier_stream(&[shard("a", &[], true)], &rows).is_empty()
+        };
+        let pinned = |lease: Lease, end| Lease { pending: Some(Pending::Pin(pin(Some(end - 1), end))), ..lease };
+        assert!(earlier(lease("a", None, Checkpoint::At(at(99, 0)))));
+        assert!(earlier(lease("a", Some(7), Checkpoint::ShardEnd)));
+        assert!(earlier(lease("a", Some(7), Checkpoint::TrimHorizon)));
+        assert!(earlier(pinned(lease("a", Some(7), Checkpoint::At(at(9, 0))), 12)));
+        assert!(earlier(lease("another", None, Checkpoint::At(at(99, 0)))), "nothing is as old as it");
+        assert!(!earlier(lease("a", None, Checkpoint::ShardEnd)), "nobody knows of which stream");
+        assert!(!earlier(lease("a", Some(7), Checkpoint::At(at(100, 0)))), "it has come into this stream");
+        assert!(!earlier(pinned(lease("a", Some(7), Checkpoint::At(at(9, 0))), 101)), "it is in this stream");
+        assert!(!earlier(lease("a", Some(100), Checkpoint::TrimHorizon)));
+        assert!(!earlier(lease("a", Some(200), Checkpoint::ShardEnd)), "the listing is older than the row");
+        let newer = Lease { pending: Some(Pending::Newer { version: 2 }), ..lease("a", Some(7), Checkpoint::ShardEnd) };
+        assert!(!earlier(newer));
+    }
+
+    #[test]
+    fn leases_of_an_earlier_stream_are_written_anew_after_all_that_is_missing() {
+        // `a` was split into `b` and `c`; `d` is open. In the old stream there was a `b`, too, and an `x`.
+        let listed =
+            [shard("b", &["a"], true), shard("c", &["a"], true), shard("a", &[], false), shard("d", &[], true)];
+        let end = || Checkpoint::ShardEnd;
+        let old = vec![lease("a", Some(1), end()), lease("b", Some(2), end()), lease("x", Some(2), end())];
+        let expected = ["create d TrimHorizon", "delete b", "delete x", "restart a TrimHorizon"];
+        assert_eq!(told(&listed, old.clone(), true), expected);
+        assert_eq!(told(&listed, old, false), ["create d TrimHorizon"], "the rest is left to who owns it");
+        // The same, after a worker stopped on the way.
+        let halfway = vec![lease("a", Some(1), end()), lease("d", Some(100), Checkpoint::TrimHorizon)];
+        assert_eq!(told(&listed, halfway, true), ["restart a TrimHorizon"]);
+        // A child whose old lease was still there when its parent ended.
+        let late = vec![
+            lease("a", Some(100), end()),
+            lease("b", Some(2), end()),
+            lease("c", Some(100), Checkpoint::TrimHorizon),
+            lease("d", Some(100), Checkpoint::TrimHorizon),
+        ];
+        assert_eq!(told(&listed, late, true), ["restart b TrimHorizon"]);
+    }
+
+    #[test]
+    fn a_stream_that_has_none_of_the_old_shards_is_read_from_its_begin() {
+        let old = vec![lease("b", Some(2), Checkpoint::At(at(5, 0))), lease("c", None, Checkpoint::At(at(6, 0)))];
+        assert_eq!(told(&[shard("a", &[], true)], old, true), ["create a TrimHorizon", "delete b", "delete c"]);
+    }
+}
