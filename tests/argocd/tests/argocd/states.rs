@@ -2,6 +2,7 @@
 //! its file, which `PENSTOCK_RECORD=1` writes anew.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -17,6 +18,8 @@ use serde_json::{Value, json};
 const PIPELINE: &str = "minimal";
 const FOLDER: &str = "examples/argocd/testdata";
 const AGE: &str = "/spec/sinks/0/s3/rotate";
+/// What is written down has not changed for so long.
+const REST: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn the_states_of_the_examples_are_those_of_real_runs() {
@@ -166,28 +169,49 @@ impl Run {
         said(&self.world, reason).await
     }
 
-    /// Compares the state, once the newest spec is said to be so; at once where nobody says anything.
+    /// Compares the state, once the newest spec is said to be so; at once where nobody says anything. What is said comes
+    /// in more than one write, so it is waited for.
     async fn record(&self, file: &str, reason: Option<&str>) -> anyhow::Result<()> {
-        let pipeline = match reason {
-            Some(reason) => self.said(reason).await.with_context(|| file.to_owned())?,
-            None => self.world.pipelines().get(PIPELINE).await?,
-        };
-        compare(file, pipeline)
+        let Some(reason) = reason else { return compare(file, self.world.pipelines().get(PIPELINE).await?) };
+        if is_recorded() {
+            let pipeline = self.said(reason).await.with_context(|| file.to_owned())?;
+            return compare(file, at_rest(&self.world, pipeline).await?);
+        }
+        eventually(file, async || compare(file, is_said(&self.world, reason).await?)).await
     }
 }
 
 /// Waits until this is said of the newest spec under `Ready`; gives the Pipeline.
 async fn said(world: &World, reason: &str) -> anyhow::Result<DynamicObject> {
-    eventually(&format!("it is said to be {reason}"), async || {
-        let pipeline = world.pipelines().get(PIPELINE).await?;
-        let ready = pipeline.data["status"]["conditions"][0].clone();
-        let is_said = ready["reason"] == reason && ready["observedGeneration"].as_i64() == pipeline.metadata.generation;
-        if !is_said {
-            bail!("generation {:?}: {ready}", pipeline.metadata.generation);
+    eventually(&format!("it is said to be {reason}"), async || is_said(world, reason).await).await
+}
+
+/// The Pipeline, if this is said of its newest spec under `Ready`.
+async fn is_said(world: &World, reason: &str) -> anyhow::Result<DynamicObject> {
+    let pipeline = world.pipelines().get(PIPELINE).await?;
+    let ready = pipeline.data["status"]["conditions"][0].clone();
+    let is_said = ready["reason"] == reason && ready["observedGeneration"].as_i64() == pipeline.metadata.generation;
+    if !is_said {
+        bail!("generation {:?}: {ready}", pipeline.metadata.generation);
+    }
+    Ok(pipeline)
+}
+
+/// The Pipeline once it has not changed for a while.
+async fn at_rest(world: &World, mut seen: DynamicObject) -> anyhow::Result<DynamicObject> {
+    loop {
+        tokio::time::sleep(REST).await;
+        let now = world.pipelines().get(PIPELINE).await?;
+        if now.metadata.resource_version == seen.metadata.resource_version {
+            return Ok(now);
         }
-        Ok(pipeline)
-    })
-    .await
+        seen = now;
+    }
+}
+
+/// Whether the files are written anew.
+fn is_recorded() -> bool {
+    std::env::var_os("PENSTOCK_RECORD").is_some()
 }
 
 async fn stream_of_somebody_else(plane: &Plane) -> anyhow::Result<()> {
@@ -211,7 +235,7 @@ async fn stream_of_somebody_else(plane: &Plane) -> anyhow::Result<()> {
 fn compare(file: &str, pipeline: DynamicObject) -> anyhow::Result<()> {
     let path = format!("{FOLDER}/{file}.yaml");
     let seen = serde_yaml::to_string(&without_chance(pipeline)?)?;
-    if std::env::var_os("PENSTOCK_RECORD").is_some() {
+    if is_recorded() {
         return fs::write(root().join(&path), seen).with_context(|| format!("{path} cannot be written"));
     }
     let recorded = read(&path)?;
