@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use penstock_control_plane::{
-    Answer, Fault, Manifest, Operator, Plane, Target, Wire, World, eventually, roll_out, shared,
+    Answer, Fault, Manifest, Operator, Plane, Target, Wire, World, eventually, roll_out, shared, steady,
 };
 use penstock_manifests::{read, root};
 use penstock_operator::names;
@@ -174,8 +174,9 @@ impl Run {
     async fn record(&self, file: &str, reason: Option<&str>) -> anyhow::Result<()> {
         let Some(reason) = reason else { return compare(file, self.world.pipelines().get(PIPELINE).await?) };
         if is_recorded() {
-            let pipeline = self.said(reason).await.with_context(|| file.to_owned())?;
-            return compare(file, at_rest(&self.world, pipeline).await?);
+            self.said(reason).await.with_context(|| file.to_owned())?;
+            let look = async || Ok(self.world.pipelines().get(PIPELINE).await?);
+            return compare(file, steady("the Pipeline is at rest", REST, look).await?);
         }
         eventually(file, async || compare(file, is_said(&self.world, reason).await?)).await
     }
@@ -195,18 +196,6 @@ async fn is_said(world: &World, reason: &str) -> anyhow::Result<DynamicObject> {
         bail!("generation {:?}: {ready}", pipeline.metadata.generation);
     }
     Ok(pipeline)
-}
-
-/// The Pipeline once it has not changed for a while.
-async fn at_rest(world: &World, mut seen: DynamicObject) -> anyhow::Result<DynamicObject> {
-    loop {
-        tokio::time::sleep(REST).await;
-        let now = world.pipelines().get(PIPELINE).await?;
-        if now.metadata.resource_version == seen.metadata.resource_version {
-            return Ok(now);
-        }
-        seen = now;
-    }
 }
 
 /// Whether the files are written anew.
