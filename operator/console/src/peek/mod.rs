@@ -14,7 +14,7 @@ use penstock_api::plan::{Plan, SinkTarget, StageConfig, StageKind, plan};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::subject::{Stores, Subject};
+use crate::subject::Subject;
 
 /// How long a look may take.
 const LIMIT: Duration = Duration::from_secs(10);

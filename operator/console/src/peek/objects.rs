@@ -55,8 +55,10 @@ pub(super) async fn dead_letters(stores: &Stores, stage: &SinkStage, sink: &str)
     let bucket = &stage.dead_letters_bucket;
     let (folder, objects) = last_folder(stores, bucket, &stage.dead_letters_prefix).await?;
     let mut letters = Vec::new();
-    for object in objects.iter().take(OPENED).filter(|_| letters.len() < SHOWN) {
-        let Some(key) = object.key() else { continue };
+    for key in objects.iter().take(OPENED).filter_map(|object| object.key()) {
+        if letters.len() >= SHOWN {
+            break;
+        }
         let range = format!("bytes=0-{}", READ_BYTES - 1);
         let request = stores.s3.get_object().bucket(bucket).key(key).range(range);
         let doing = || format!("reading s3://{bucket}/{key}");
