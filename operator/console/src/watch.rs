@@ -69,8 +69,10 @@ pub(crate) async fn watch(subjects: Arc<dyn Subjects>, all: All, stop: Cancellat
 
 /// What each process of each stage says.
 async fn ask(asker: &Asker, subject: &Subject) -> Vec<(String, String, Said)> {
-    let processes =
-        subject.stages.iter().flat_map(|stage| stage.admin.iter().map(|admin| (stage.name.clone(), admin.clone())));
+    let mut processes = Vec::new();
+    for stage in &subject.stages {
+        processes.extend(stage.admin.iter().map(|admin| (stage.name.clone(), admin.clone())));
+    }
     let ask = |(stage, admin): (String, String)| async move {
         let said = asker.ask(&admin).await;
         (stage, admin, said)
