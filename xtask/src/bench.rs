@@ -1,4 +1,4 @@
-//! `cargo xtask bench`, `kill` and `simulate`: what takes long by nature.
+//! `cargo xtask bench`, `kill`, `chaos` and `simulate`: what takes long by nature.
 
 use std::process::ExitCode;
 
@@ -22,6 +22,13 @@ pub(crate) fn kill(arguments: &[String]) -> anyhow::Result<ExitCode> {
 pub(crate) fn simulate(arguments: &[String]) -> anyhow::Result<ExitCode> {
     run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "simulate"]))?;
     run(&mut command(paths::target().join("release").join("simulate"), arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The main job under every fault there is. Built as [`simulate`] is.
+pub(crate) fn chaos(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "penstock", "--bin", "chaos"]))?;
+    run(&mut command(paths::target().join("release").join("chaos"), arguments))?;
     Ok(ExitCode::SUCCESS)
 }
 

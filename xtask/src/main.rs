@@ -32,6 +32,7 @@ cargo xtask COMMAND
   cluster test         what happens on a cluster, in full; see tests/cluster
   simulate [-- ARGS]   the consumer under thousands of schedules; --seeds FROM..TO, --seed N, --mutation NAME
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
+  chaos [-- ARGS]      send a file under every fault of network, services and processes; --runs N, --seed S, --file CSV
 ";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -53,6 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "cluster" => cluster::cluster(rest),
         "simulate" => bench::simulate(rest),
         "kill" => bench::kill(rest),
+        "chaos" => bench::chaos(rest),
         "plane" => test::in_full("plane", rest),
         "argocd" => test::in_full("argocd", rest),
         "help" | "--help" | "-h" => {
