@@ -50,7 +50,7 @@ pub(crate) async fn commit_ranges<S: Sink>(
         };
         let settled = settle(&shared, tenure.shard(), &pin, filled).await?;
         pinned = closed.try_recv().ok();
-        tenure.commit(table, troubles, &pin, pinned.as_ref().map(|next| &next.pin)).await?;
+        tenure.commit(table, troubles, &pin, settled, pinned.as_ref().map(|next| &next.pin)).await?;
         note(&shared, &metrics, tenure.shard(), &pin, settled);
     }
 }
