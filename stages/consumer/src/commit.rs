@@ -40,7 +40,7 @@ pub(crate) async fn commit_ranges<S: Sink>(
     let (table, troubles) = (&shared.table, &shared.troubles);
     let mut pinned: Option<Closed<S::Batch>> = None;
     loop {
-        let Closed { filled, pin, _room } = match pinned.take() {
+        let Closed { filled, pin, _room, _waiting } = match pinned.take() {
             Some(range) => range,
             None => {
                 let Some(range) = closed.recv().await else { return Ok(tenure) };

@@ -252,6 +252,7 @@ impl<S: Sink> Worker<S> {
             // Somebody was faster.
             return Ok(());
         }
+        shared.metrics.lease_taken();
         let before = take.lease.owner.as_ref().map(ToString::to_string);
         tracing::info!(shard = %taken.shard, before, checkpoint = ?taken.checkpoint, "a lease is taken");
         self.start(taken);
@@ -271,7 +272,12 @@ impl<S: Sink> Worker<S> {
     fn shard_ended(&mut self, ended: Result<(ShardId, Outcome), JoinError>) -> Result<(), ConsumerError> {
         match ended {
             Ok((shard, Outcome::Panicked)) => Err(ConsumerError::Panicked { shard: Some(shard) }),
-            Ok((shard, Outcome::Ended | Outcome::Released | Outcome::Lost | Outcome::GaveUp)) => {
+            Ok((shard, outcome)) => {
+                match outcome {
+                    Outcome::Lost => self.shared.metrics.lease_lost(),
+                    Outcome::Released | Outcome::GaveUp => self.shared.metrics.lease_given_back(),
+                    Outcome::Ended | Outcome::Panicked => {}
+                }
                 self.running.remove(&shard);
                 self.shared.metrics.leases(self.running.len());
                 Ok(())
