@@ -97,6 +97,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut stages = Stages::start(&args, &plan, &aws, &stop, metrics).await?;
     let endpoints = Endpoints::of(&plan, &stages, engines.as_ref());
     endpoints.announce(args.ready_file.as_deref())?;
+    let running = endpoints.note_in(&args.data_dir)?;
 
     let sent = sending::send_all(&args.send, stages.source(args.send_to.as_deref()), &stop).await?;
     if args.until_drained {
@@ -113,6 +114,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     };
+    running.over();
     if let Some(engines) = engines {
         engines.stop().await;
     }
