@@ -19,7 +19,7 @@ pub use penstock_conformance::penstock;
 pub use client::Client;
 pub use server::{Ready, Server, ServerOptions, Source};
 pub use stage::{Stage, StageOptions, rendered};
-pub use verify::{Verdict, verify};
+pub use verify::{Verdict, audit, verify};
 
 /// The root of the workspace.
 #[must_use]

@@ -17,7 +17,7 @@ use super::reshard::reshard;
 use super::workers::Process;
 use crate::proxy::{Counts, Gate, Schedule};
 use crate::stage::{StageOptions, rendered};
-use crate::{Client, Server, ServerOptions, Source, Verdict, root, sample, verify};
+use crate::{Client, Server, ServerOptions, Source, Verdict, audit, root, sample, verify};
 
 const REGION: &str = "eu-west-1";
 /// The source's stage in the example.
@@ -197,7 +197,8 @@ impl World {
         drained(&self.server)?;
         let seconds = self.began.elapsed().as_secs_f64();
         let server = Server::start(&self.server)?;
-        let verdict = verify(&server.ready, &self.file, true)?;
+        let mut verdict = verify(&server.ready, &self.file, true)?;
+        verdict.problems.extend(audit(&self.server, &server.ready)?);
         Ok(Outcome {
             verdict,
             faults,
