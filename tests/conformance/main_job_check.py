@@ -179,16 +179,20 @@ def main():
     if repeats and not args.repeats:
         problems.append(f"{repeats} rows are twice in the stream")
 
-    stored_ids, count_objects, object_revenue = collections.Counter(), 0, D(0)
+    stored, stored_ids, count_objects, object_revenue = collections.Counter(), collections.Counter(), 0, D(0)
     for _, rows in objects(args, args.prefix):
         count_objects += 1
         for row in rows:
+            stored[key(row)] += 1
             stored_ids[row["_id"]] += 1
             object_revenue += amount(row)
     ids = collections.Counter(first_by_id.keys())
     if stored_ids != ids:
         missing, extra = ids - stored_ids, stored_ids - ids
         problems.append(f"S3 differs from the stream: {sum(missing.values())} missing, {sum(extra.values())} too many")
+    if stored != expected:
+        problems.append("the rows in S3 differ from the file")
+    same("revenue in S3", object_revenue, revenue)
 
     items, item_revenue = collections.Counter(), D(0)
     for item in scan(args, args.invoices):

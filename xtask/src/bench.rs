@@ -1,4 +1,4 @@
-//! `cargo xtask bench`, `leases`, `kill` and `simulate`: what takes long by nature.
+//! `cargo xtask bench`, `leases`, `kill`, `chaos` and `simulate`: what takes long by nature.
 
 use std::process::ExitCode;
 
@@ -24,6 +24,11 @@ pub(crate) fn kill(arguments: &[String]) -> anyhow::Result<ExitCode> {
 /// The consumer under thousands of schedules.
 pub(crate) fn simulate(arguments: &[String]) -> anyhow::Result<ExitCode> {
     built_with_all("simulate", arguments)
+}
+
+/// The main job under every fault there is.
+pub(crate) fn chaos(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    built_with_all("chaos", arguments)
 }
 
 /// Leases: how quickly they change hands, and what they cost.

@@ -33,6 +33,7 @@ cargo xtask COMMAND
   simulate [-- ARGS]   the consumer under thousands of schedules; --seeds FROM..TO, --seed N, --mutation NAME
   leases [-- ARGS]     how quickly leases change hands, and what they cost: takeover [--planned] | idle
   kill [-- ARGS]       send a file while server and client are killed again and again; see tests/faults
+  chaos [-- ARGS]      send a file under every fault of network, services and processes; --runs N, --seed S, --file CSV
 ";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -55,6 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "simulate" => bench::simulate(rest),
         "kill" => bench::kill(rest),
         "leases" => bench::leases(rest),
+        "chaos" => bench::chaos(rest),
         "plane" => test::in_full("plane", rest),
         "argocd" => test::in_full("argocd", rest),
         "help" | "--help" | "-h" => {

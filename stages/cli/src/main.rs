@@ -3,11 +3,14 @@
 //! The only crate that sees everything: it reads arguments, starts stages and engines, and prints. What
 //! it prints stands here; what is done stands in the crates that it calls.
 
+mod audit;
 mod iam_policy;
+mod lake;
 mod local_aws;
 mod ready;
 mod render;
 mod run;
+mod running;
 mod sample;
 mod send;
 mod signals;
@@ -59,6 +62,8 @@ enum Command {
     IamPolicy(iam_policy::Args),
     /// Show how Pipelines in a cluster are, and what to do about those that are not ready.
     Status(status::Args),
+    /// Check that what a Pipeline stored is what came in, each record once.
+    Audit(audit::Args),
     /// Serve Kinesis, DynamoDB and S3 on this machine.
     LocalAws(local_aws::Args),
     /// Write shop data of any size, and the totals that must come out of it.
@@ -97,6 +102,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status(args) => status::run(&args),
         Command::Sample(args) => sample::run(args),
         Command::Ready(args) => ready::run(&args),
+        Command::Audit(args) => runtime()?.block_on(audit::run(args)),
         Command::Run(args) => runtime()?.block_on(run::run(*args)),
         Command::Send(args) => runtime()?.block_on(send::run(*args)),
         Command::LocalAws(args) => runtime()?.block_on(local_aws::run(args)),

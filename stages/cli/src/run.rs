@@ -104,6 +104,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let page = page::serve(&args, pipeline, &stages, &aws).await?;
     let endpoints = Endpoints::of(&plan, &stages, engines.as_ref(), page);
     endpoints.announce(args.ready_file.as_deref())?;
+    let running = endpoints.note_in(&args.data_dir)?;
 
     let sent = sending::send_all(&args.send, stages.source(args.send_to.as_deref()), &stop).await?;
     if args.until_drained {
@@ -120,6 +121,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     };
+    running.over();
     if let Some(engines) = engines {
         engines.stop().await;
     }

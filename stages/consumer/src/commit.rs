@@ -40,7 +40,7 @@ pub(crate) async fn commit_ranges<S: Sink>(
     let (table, troubles) = (&shared.table, &shared.troubles);
     let mut pinned: Option<Closed<S::Batch>> = None;
     loop {
-        let Closed { filled, pin, _room } = match pinned.take() {
+        let Closed { filled, pin, _room, _waiting } = match pinned.take() {
             Some(range) => range,
             None => {
                 let Some(range) = closed.recv().await else { return Ok(tenure) };
@@ -50,7 +50,7 @@ pub(crate) async fn commit_ranges<S: Sink>(
         };
         let settled = settle(&shared, tenure.shard(), &pin, filled).await?;
         pinned = closed.try_recv().ok();
-        tenure.commit(table, troubles, &pin, pinned.as_ref().map(|next| &next.pin)).await?;
+        tenure.commit(table, troubles, &pin, settled, pinned.as_ref().map(|next| &next.pin)).await?;
         note(&shared, &metrics, tenure.shard(), &pin, settled);
     }
 }

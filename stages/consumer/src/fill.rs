@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_contract::{Position, Sequence, ShardId, Sink, SinkError};
+use penstock_contract::{ArrivalMillis, Position, Sequence, ShardId, Sink, SinkError};
 use penstock_stream::{ChildShard, ShardFilter, StartingAt, StreamRecord, list_shards, user_records};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -199,6 +199,7 @@ impl<S: Sink> Filler<S> {
         if let Some(start) = &self.start_exclusive {
             records.retain(|record| record.position > *start);
         }
+        let arrival = records.first().map(|record| record.arrival);
         let judged = tokio::select! {
             biased;
             // Reading the window may take long.
@@ -208,7 +209,7 @@ impl<S: Sink> Filler<S> {
         let Some(part) = judged.map_err(|_| FillFailed::Reader)? else { return Ok(true) };
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => match self.open(part.first()).await {
+            None => match self.open(part.first(), arrival.unwrap_or(ArrivalMillis(0))).await {
                 Some(open) => open,
                 None => return Ok(false),
             },
@@ -225,7 +226,7 @@ impl<S: Sink> Filler<S> {
     }
 
     /// Opens a range that begins with a record, as soon as there is room for one; `None` when told to finish meanwhile.
-    async fn open(&mut self, first: &Position) -> Option<Open<S::Batch>> {
+    async fn open(&mut self, first: &Position, arrival: ArrivalMillis) -> Option<Open<S::Batch>> {
         let room = tokio::select! {
             biased;
             () = self.finish.cancelled() => return None,
@@ -233,7 +234,8 @@ impl<S: Sink> Filler<S> {
             room = Arc::clone(&self.rooms).acquire_owned() => room.ok()?,
         };
         let deadline = Instant::now() + self.shared.sink.max_age().min(MAX_AGE);
-        Some(Open::new(self.shared.sink.open(&self.shard, first), deadline, room))
+        let waiting = self.metrics.unapplied.begin(arrival);
+        Some(Open::new(self.shared.sink.open(&self.shard, first), deadline, room, waiting))
     }
 
     /// Closes the open range, if there is one, and hands it on.

@@ -43,6 +43,7 @@ pub(crate) async fn once<S: Sink>(shared: &Shared<S>, draining: bool) {
     let worker = &shared.config.worker_id;
     let beat = || shared.table.heartbeat(worker, &shared.recipe, draining);
     shared.troubles.insist(Concern::Leases, "heartbeat", beat).await;
+    shared.metrics.heartbeat(worker);
 }
 
 /// Takes the heartbeat away: the worker owns nothing any more.

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use penstock_contract::{ArrivalMillis, Position, Sequence, ShardId};
 
 use crate::pin::Pin;
+use crate::settle::Settled;
+use crate::tally::Tally;
 
 /// Who owns a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +93,8 @@ pub(crate) struct Lease {
     /// Not before the shard's begin: one that begins later is another, with its name, in a later stream.
     pub(crate) known_sequence: Option<Sequence>,
     pub(crate) pending: Option<Pending>,
+    /// What was committed so far; unknown where something else than Penstock began with the shard.
+    pub(crate) tally: Option<Tally>,
 }
 
 impl Lease {
@@ -107,6 +111,7 @@ impl Lease {
             hash_range: None,
             known_sequence: None,
             pending: None,
+            tally: None,
         }
     }
 
@@ -141,14 +146,23 @@ impl Lease {
         Self { pending: Some(Pending::Pin(pin)), ..self.next() }
     }
 
-    /// The pinned range is applied; where the next one is closed already, it is pinned with the same write.
-    pub(crate) fn committed(&self, pin: &Pin, next: Option<Pin>) -> Self {
+    /// The pinned range is applied, and came to this; where the next one is closed already, it is pinned with the same
+    /// write.
+    pub(crate) fn committed(&self, pin: &Pin, settled: Settled, next: Option<Pin>) -> Self {
         Self {
             checkpoint: Checkpoint::At(pin.end.clone()),
             owner_switches_since_checkpoint: 0,
             pending: next.map(Pending::Pin),
+            tally: self.tally_after(pin, settled),
             ..self.next()
         }
+    }
+
+    /// Goes on with the tally of this row if that is of its checkpoint, and begins one where nothing was committed yet.
+    fn tally_after(&self, pin: &Pin, settled: Settled) -> Option<Tally> {
+        let before = self.tally.as_ref().filter(|tally| Some(&tally.at) == self.checkpoint.position());
+        let goes_on = before.is_some() || self.checkpoint.position().is_none();
+        goes_on.then(|| Tally::after(before, pin, settled))
     }
 
     /// Reading begins at a time instead of wherever the newest record will be when somebody opens the shard.
@@ -197,6 +211,8 @@ pub(crate) mod tests {
     use crate::pin::tests::pin;
     use penstock_contract::Sequence;
 
+    pub(crate) const SETTLED: Settled = Settled { applied: 5, dead_lettered: 0, repeats: 0 };
+
     pub(crate) fn at(sequence: u64, sub_sequence: u64) -> Position {
         Position::new(Sequence::parse(&sequence.to_string()).unwrap(), sub_sequence)
     }
@@ -216,6 +232,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_tally_goes_on_with_the_checkpoint_and_is_dropped_when_something_else_moved_it() {
+        let fresh = Lease::new(ShardId::new("s"), Checkpoint::TrimHorizon);
+        let first = fresh.committed(&pin(None, 5), SETTLED, None);
+        let second = first.committed(&pin(Some(5), 9), SETTLED, None);
+        assert_eq!(second.tally.as_ref().map(ToString::to_string).as_deref(), Some("2/9/10/0/0@9:0"));
+        let moved = Lease { checkpoint: Checkpoint::At(at(7, 0)), ..second };
+        assert_eq!(moved.committed(&pin(Some(7), 8), SETTLED, None).tally, None);
+        let foreign = Lease::new(ShardId::new("s"), Checkpoint::At(at(7, 0)));
+        assert_eq!(foreign.committed(&pin(Some(7), 8), SETTLED, None).tally, None);
+    }
+
+    #[test]
     fn every_transition_moves_the_counter() {
         let lease = Lease::new(ShardId::new("s"), Checkpoint::TrimHorizon);
         let (me, range) = (WorkerId::new("me"), pin(None, 5));
@@ -223,8 +251,8 @@ pub(crate) mod tests {
             lease.taken_by(&me),
             lease.released(),
             lease.pinned(range.clone()),
-            lease.committed(&range, None),
-            lease.committed(&range, Some(pin(Some(5), 7))),
+            lease.committed(&range, SETTLED, None),
+            lease.committed(&range, SETTLED, Some(pin(Some(5), 7))),
             lease.starting_at(ArrivalMillis(7)),
             lease.ended([], None),
         ];
@@ -237,11 +265,11 @@ pub(crate) mod tests {
         let range = pin(None, 5);
         let pinned = Lease::new(ShardId::new("s"), Checkpoint::TrimHorizon).taken_by(&WorkerId::new("me"));
         let pinned = pinned.pinned(range.clone());
-        let committed = pinned.committed(&range, None);
+        let committed = pinned.committed(&range, SETTLED, None);
         assert_eq!(committed.checkpoint, Checkpoint::At(at(5, 0)));
         assert_eq!((committed.pending, committed.owner_switches_since_checkpoint), (None, 0));
         let next = pin(Some(5), 9);
-        assert_eq!(pinned.committed(&range, Some(next.clone())).pending, Some(Pending::Pin(next)));
+        assert_eq!(pinned.committed(&range, SETTLED, Some(next.clone())).pending, Some(Pending::Pin(next)));
     }
 
     #[test]

@@ -28,7 +28,7 @@ const MAX_PAGES: usize = 1_000;
 /// Why a call to the lease table did not succeed. All of them are worth trying again: the table may be
 /// created, and permissions may be given, at any time.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LeaseTableError {
+pub enum LeaseTableError {
     /// The table does not exist.
     #[error("{doing}: the lease table does not exist; it is created when the Pipeline is provisioned")]
     MissingTable {
@@ -71,7 +71,7 @@ pub(crate) enum LeaseTableError {
 impl LeaseTableError {
     /// The stable code.
     #[must_use]
-    pub(crate) fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::MissingTable { .. } => "lease_table_missing",
             Self::AccessDenied { .. } => "lease_table_access_denied",

@@ -42,8 +42,10 @@ mod shard_end;
 mod shard_loop;
 mod shard_sync;
 mod shared;
+mod tally;
 mod tenure;
 mod trouble;
+mod view;
 mod worker;
 
 use penstock_contract::Sink;
@@ -52,8 +54,10 @@ use penstock_runtime::{Health, Stop};
 pub use config::{Clients, ConsumerConfig, FanOut};
 pub use error::ConsumerError;
 pub use lease::WorkerId;
+pub use lease_table::LeaseTableError;
 pub use repeats::RepeatWindow;
 pub use shared::{ShardSummary, Summary};
+pub use view::{CheckpointView, LeaseTableView, LeaseView, PinnedView, TallyView, WorkerView, read_lease_table};
 
 /// Reads the stream into the sink until told to stop.
 ///

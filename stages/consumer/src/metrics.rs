@@ -1,7 +1,14 @@
 //! The numbers that a consumer shows. Shard names are the only labels that grow, and with the stream.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
-use penstock_contract::ShardId;
+use parking_lot::Mutex;
+use penstock_contract::{ArrivalMillis, ShardId};
+
+use crate::lease::WorkerId;
 
 const BEHIND: &str = "penstock_consumer_behind_latest_milliseconds";
 const READ_RECORDS: &str = "penstock_consumer_read_records_total";
@@ -11,9 +18,13 @@ const APPLIED: &str = "penstock_consumer_applied_records_total";
 const DEAD_LETTERS: &str = "penstock_consumer_dead_letters_total";
 const REPEATS: &str = "penstock_consumer_repeats_removed_total";
 const RETRIES: &str = "penstock_consumer_retries_total";
+const SHARD_RETRIES: &str = "penstock_consumer_shard_retries_total";
 const LOST_RECORDS: &str = "penstock_consumer_lost_records_total";
 const TRIMMED: &str = "penstock_consumer_trimmed_checkpoints_total";
 const LEASES: &str = "penstock_consumer_leases";
+const MOVES: &str = "penstock_consumer_lease_moves_total";
+const HEARTBEAT: &str = "penstock_consumer_heartbeat_timestamp_seconds";
+const OLDEST: &str = "penstock_consumer_oldest_unapplied_timestamp_seconds";
 
 /// Says what each number means. Harmless to call again.
 pub(crate) fn describe() {
@@ -44,6 +55,11 @@ pub(crate) fn describe() {
          that stays above zero means that a service throttles, fails or may not be used."
     );
     describe_counter!(
+        SHARD_RETRIES,
+        "Those of them that are about one shard. One shard that is tried again more than the others has a hot key, or a record \
+         that its sink cannot store: look at the logs of the shard."
+    );
+    describe_counter!(
         LOST_RECORDS,
         "Records that the stream deleted while they waited to be stored again after a crash. They are lost unless \
          the crashed worker had stored them: compare the sink with its sources, and lengthen the retention."
@@ -54,6 +70,25 @@ pub(crate) fn describe() {
          unread: compare the sink with its sources, and lengthen the retention."
     );
     describe_gauge!(LEASES, "Shards that this worker reads.");
+    describe_counter!(
+        MOVES,
+        "Leases that this worker took, gave back or lost. Without deployments, scaling and resharding there should be none: \
+         leases that are lost again and again mean that workers cannot write their heartbeats in time. Look at the \
+         retries of the concern `leases`."
+    );
+    describe_gauge!(
+        HEARTBEAT,
+        Unit::Seconds,
+        "When this worker last moved its heartbeat, in seconds since the Unix epoch. Alert when that is 10 seconds ago: the \
+         others take its leases then. Look at the lease table's throttling."
+    );
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "When the oldest record arrived that was read from the shard and is not stored yet, in seconds since the Unix epoch; 0 \
+         when there is none. It may be as old as the sink's rotation. Where it is older, the sink does not get on: look \
+         at the retries of the concern `sink`."
+    );
 }
 
 /// The numbers of one consumer.
@@ -73,9 +108,38 @@ impl Metrics {
         gauge!(LEASES, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone()).set(count as f64);
     }
 
+    pub(crate) fn lease_taken(&self) {
+        self.moved("taken");
+    }
+
+    pub(crate) fn lease_given_back(&self) {
+        self.moved("given_back");
+    }
+
+    pub(crate) fn lease_lost(&self) {
+        self.moved("lost");
+    }
+
+    fn moved(&self, how: &'static str) {
+        counter!(MOVES, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone(), "how" => how).increment(1);
+    }
+
+    pub(crate) fn heartbeat(&self, worker: &WorkerId) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        gauge!(HEARTBEAT, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone(), "worker" => worker.to_string())
+            .set(now.as_secs_f64());
+    }
+
     pub(crate) fn retry(&self, concern: &'static str, reason: &'static str) {
         counter!(RETRIES, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone(),
                  "concern" => concern, "reason" => reason)
+        .increment(1);
+    }
+
+    /// About a shard, beside [`Self::retry`].
+    pub(crate) fn shard_retry(&self, shard: &str) {
+        counter!(SHARD_RETRIES, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone(),
+                 "shard" => shard.to_owned())
         .increment(1);
     }
 
@@ -106,6 +170,7 @@ impl Metrics {
             read_bytes: counter!(READ_BYTES, &labels),
             ranges: counter!(RANGES, &labels),
             applied: counter!(APPLIED, &labels),
+            unapplied: Unapplied { gauge: gauge!(OLDEST, &labels), arrivals: Arc::default() },
         }
     }
 }
@@ -118,6 +183,44 @@ pub(crate) struct ShardMetrics {
     pub(crate) read_bytes: Counter,
     pub(crate) ranges: Counter,
     pub(crate) applied: Counter,
+    pub(crate) unapplied: Unapplied,
+}
+
+/// The ranges of a shard that are read and not committed yet, each with the arrival of its first record.
+#[derive(Clone)]
+pub(crate) struct Unapplied {
+    gauge: Gauge,
+    arrivals: Arc<Mutex<BTreeMap<u64, ArrivalMillis>>>,
+}
+
+/// A range that is not committed yet, until it is dropped.
+pub(crate) struct Waiting {
+    number: u64,
+    among: Unapplied,
+}
+
+impl Unapplied {
+    /// A range begins with a record that arrived then.
+    pub(crate) fn begin(&self, arrival: ArrivalMillis) -> Waiting {
+        let mut arrivals = self.arrivals.lock();
+        let number = arrivals.last_key_value().map_or(0, |(number, _)| number + 1);
+        arrivals.insert(number, arrival);
+        self.show(&arrivals);
+        Waiting { number, among: self.clone() }
+    }
+
+    fn show(&self, arrivals: &BTreeMap<u64, ArrivalMillis>) {
+        #[allow(clippy::cast_precision_loss, reason = "exact up to the year 287396")]
+        self.gauge.set(arrivals.first_key_value().map_or(0.0, |(_, arrival)| arrival.0 as f64 / 1000.0));
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut arrivals = self.among.arrivals.lock();
+        arrivals.remove(&self.number);
+        self.among.show(&arrivals);
+    }
 }
 
 impl Drop for ShardMetrics {

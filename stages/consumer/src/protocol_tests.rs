@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use crate::lease::tests::SETTLED;
 use crate::lease::{Checkpoint, Lease, Pending, WorkerId};
 use crate::pin::Pin;
 use penstock_contract::ShardId;
@@ -126,7 +127,7 @@ impl World {
         let end = number(&committed.end);
         let next = if step.choice.is_multiple_of(2) { pin(end, step.choice / 2) } else { None };
         let before = checkpoint(&self.row);
-        let tenure = self.write(lease, lease.committed(committed, next), step.lose_answer);
+        let tenure = self.write(lease, lease.committed(committed, SETTLED, next), step.lose_answer);
         if checkpoint(&self.row) != before {
             self.commits.push((before, checkpoint(&self.row)));
         }

@@ -6,6 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::dead_letters::Letters;
+use crate::metrics::Waiting;
 use crate::pin::{Pin, RecipeHash};
 use crate::repeats::RepeatWindow;
 
@@ -15,6 +16,7 @@ pub(crate) struct Open<B> {
     /// Then it is closed, whatever is in it.
     pub(crate) deadline: Instant,
     room: OwnedSemaphorePermit,
+    waiting: Waiting,
 }
 
 /// A batch with what the consumer must know about it.
@@ -52,6 +54,8 @@ pub(crate) struct Closed<B> {
     pub(crate) pin: Pin,
     /// Makes room for another range when this one is committed.
     pub(crate) _room: OwnedSemaphorePermit,
+    /// Until it is committed.
+    pub(crate) _waiting: Waiting,
 }
 
 impl<B> Filled<B> {
@@ -121,8 +125,8 @@ impl<B: Batch> Filling<B> {
 }
 
 impl<B: Batch> Open<B> {
-    pub(crate) fn new(batch: B, deadline: Instant, room: OwnedSemaphorePermit) -> Self {
-        Self { filling: Filling::new(batch), deadline, room }
+    pub(crate) fn new(batch: B, deadline: Instant, room: OwnedSemaphorePermit, waiting: Waiting) -> Self {
+        Self { filling: Filling::new(batch), deadline, room, waiting }
     }
 
     pub(crate) async fn push(&mut self, origin: &Origin, shard: &ShardId, part: Part) -> Result<bool, SinkError> {
@@ -143,6 +147,6 @@ impl<B: Batch> Open<B> {
         let (first, end) = self.filling.span.clone()?;
         let filled = self.filling.into_filled();
         let pin = Pin { start_exclusive, first, end, records: filled.records, recipe, repeats };
-        Some(Closed { filled, pin, _room: self.room })
+        Some(Closed { filled, pin, _room: self.room, _waiting: self.waiting })
     }
 }

@@ -10,6 +10,7 @@ use penstock_contract::{ArrivalMillis, Position, Sequence, ShardId};
 
 use crate::lease::{Checkpoint, Lease, Pending, WorkerId};
 use crate::pin::{self, RecipeHash};
+use crate::tally::Tally;
 
 /// A DynamoDB item.
 pub(crate) type Item = HashMap<String, AttributeValue>;
@@ -33,6 +34,8 @@ pub(crate) const ENTITY_TYPE: &str = "entityType";
 pub(crate) const KNOWN_SEQUENCE: &str = "penstockKnownSequenceNumber";
 /// Ours: the time that belongs to the sentinel `AT_TIMESTAMP`, in milliseconds since the Unix epoch.
 pub(crate) const START_AT_MILLIS: &str = "penstockStartAtMillis";
+/// Ours: what was committed so far, changed with the checkpoint.
+pub(crate) const TALLY: &str = "penstockTally";
 pub(crate) const HEARTBEAT: &str = "heartbeat";
 pub(crate) const DRAINING: &str = "draining";
 pub(crate) const RECIPE: &str = "recipe";
@@ -133,6 +136,7 @@ pub(crate) fn read_lease(key: &str, item: &Item) -> Result<Lease, String> {
         hash_range: hash_range.map(|(start, end)| (start.to_owned(), end.to_owned())),
         known_sequence: text(item, KNOWN_SEQUENCE).and_then(|text| Sequence::parse(text).ok()),
         pending: read_pending(item)?,
+        tally: text(item, TALLY).and_then(Tally::parse),
     })
 }
 
@@ -179,6 +183,7 @@ pub(crate) fn changing(lease: &Lease) -> Vec<(&'static str, Option<AttributeValu
         (CHILDREN, set_value(&lease.children)),
         (START_AT_MILLIS, start_at),
         (KNOWN_SEQUENCE, lease.known_sequence.as_ref().map(|known| AttributeValue::S(known.to_string()))),
+        (TALLY, lease.tally.as_ref().map(|tally| AttributeValue::S(tally.to_string()))),
         (ENTITY_TYPE, Some(AttributeValue::S(LEASE.to_owned()))),
         // Left by a graceful handoff of the KCL, which ends with the first write of a new owner.
         (CHECKPOINT_OWNER, None),
@@ -278,6 +283,7 @@ mod tests {
                 hash_range: hashes.then(|| ("0".to_owned(), u128::MAX.to_string())),
                 known_sequence: hashes.then(|| at(counter, 0).sequence),
                 pending: pending.map(|(start, length)| Pending::Pin(pin(Some(start), start + length))),
+                tally: hashes.then(|| Tally::parse("2/9/7/1/1@9:0")).flatten(),
             },
         )
     }
@@ -307,6 +313,32 @@ mod tests {
         assert!(item["pendingCheckpointState"].is_b());
         assert_eq!(item["entityType"], AttributeValue::S("LEASE".into()));
         assert!(!item.contains_key("childShardIds") && !item.contains_key("checkpointOwner"));
+    }
+
+    /// Above one kilobyte a write costs twice as much.
+    #[test]
+    fn a_row_with_everything_in_it_stays_below_one_kilobyte() {
+        let digits = |last: u64| Position::new(Sequence::parse(&format!("{}{last:06}", "4".repeat(50))).unwrap(), 0);
+        let pin = pin::Pin {
+            start_exclusive: Some(digits(1)),
+            first: digits(2),
+            end: digits(3),
+            records: 1_000_000,
+            ..pin(Some(600_000), 700_000)
+        };
+        let mut lease = Lease::new(ShardId::new("shardId-000000000007"), Checkpoint::At(digits(1)));
+        lease.parents = [ShardId::new("shardId-000000000002")].into();
+        lease.hash_range = Some((u128::MAX.to_string(), u128::MAX.to_string()));
+        lease.tally = Tally::parse(&format!("123456/123456789/123456789/1234/12345@{}", digits(1)));
+        let lease = lease.taken_by(&WorkerId::new("ecommerce-tables-6f7d9c8b5d-x2x7q")).pinned(pin);
+        let bytes = |value: &AttributeValue| match value {
+            AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+            AttributeValue::B(blob) => blob.as_ref().len(),
+            AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
+            other => panic!("{other:?}"),
+        };
+        let size: usize = write_lease(&lease).iter().map(|(name, value)| name.len() + bytes(value)).sum();
+        assert!(lease.tally.is_some() && size < 1024, "{size}");
     }
 
     #[test]

@@ -123,7 +123,7 @@ async fn finish_pending<S: Sink>(shared: &Arc<Shared<S>>, tenure: &mut Tenure) -
             // With the window that it was pinned with, which an edited Pipeline may have changed.
             judge = judge.with_window(pin.repeats.as_ref());
             let settled = replay(shared, tenure.shard(), &pin, &mut judge).await?;
-            tenure.commit(&shared.table, &shared.troubles, &pin, None).await?;
+            tenure.commit(&shared.table, &shared.troubles, &pin, settled, None).await?;
             note(shared, &shared.metrics.shard(tenure.shard()), tenure.shard(), &pin, settled);
         }
         Some(Pending::Foreign) => tracing::warn!(

@@ -6,6 +6,7 @@ use penstock_contract::{ArrivalMillis, Sequence, ShardId};
 use crate::lease::Lease;
 use crate::lease_table::{LeaseTable, Write};
 use crate::pin::Pin;
+use crate::settle::Settled;
 use crate::trouble::{Concern, Troubles};
 
 /// Somebody else has the lease: all work on the shard is dropped at once.
@@ -38,15 +39,16 @@ impl Tenure {
         self.change(table, to, self.lease.pinned(pin.clone())).await
     }
 
-    /// The range was applied. Where the next one is closed already, it is pinned with the same write.
+    /// The range was applied, and came to this. Where the next one is closed already, it is pinned with the same write.
     pub(crate) async fn commit(
         &mut self,
         table: &LeaseTable,
         to: &Troubles,
         pin: &Pin,
+        settled: Settled,
         next: Option<&Pin>,
     ) -> Result<(), LeaseLost> {
-        self.change(table, to, self.lease.committed(pin, next.cloned())).await
+        self.change(table, to, self.lease.committed(pin, settled, next.cloned())).await
     }
 
     /// Reading begins at a time instead of wherever the newest record will be.

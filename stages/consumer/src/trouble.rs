@@ -17,6 +17,9 @@ use crate::metrics::Metrics;
 /// A trouble that lasts is logged again after this time.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
+/// What the names of all shards begin with; other subjects are the table, the heartbeat and the stream.
+const SHARD: &str = "shardId-";
+
 /// What is in trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Concern {
@@ -89,6 +92,9 @@ impl Troubles {
     pub(crate) fn note<E: Reason>(&self, concern: Concern, subject: &str, error: &E, wait: Duration) {
         let reason = error.reason();
         self.metrics.retry(concern.as_str(), reason);
+        if subject.starts_with(SHARD) {
+            self.metrics.shard_retry(subject);
+        }
         self.health.waits(concern.as_str(), format!("{subject}: {error}"));
         let now = Instant::now();
         let mut open = self.open.lock();

@@ -280,6 +280,7 @@ impl<S: Sink> Worker<S> {
             // Somebody was faster.
             return Ok(());
         }
+        shared.metrics.lease_taken();
         let before = take.lease.owner.as_ref().map(ToString::to_string);
         tracing::info!(shard = %taken.shard, before, checkpoint = ?taken.checkpoint, "a lease is taken");
         self.start(taken);
@@ -300,9 +301,12 @@ impl<S: Sink> Worker<S> {
         match ended {
             Ok((shard, Outcome::Panicked)) => Err(ConsumerError::Panicked { shard: Some(shard) }),
             Ok((shard, outcome)) => {
-                if outcome == Outcome::Replaced {
+                match outcome {
+                    Outcome::Lost => self.shared.metrics.lease_lost(),
+                    Outcome::Released | Outcome::GaveUp => self.shared.metrics.lease_given_back(),
                     // The next round writes its lease anew.
-                    self.synced = None;
+                    Outcome::Replaced => self.synced = None,
+                    Outcome::Ended | Outcome::Panicked => {}
                 }
                 self.running.remove(&shard);
                 self.shared.metrics.leases(self.running.len());

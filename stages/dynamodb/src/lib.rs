@@ -31,10 +31,12 @@ mod failure;
 mod item;
 mod key;
 mod metrics;
+mod rendered;
 mod request;
 mod sink;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};
 pub use config::{ConfigError, RESERVED_PREFIX, check};
 pub use metrics::describe;
+pub use rendered::RenderedItem;
 pub use sink::{DynamoDbBatch, DynamoDbSink, MAX_AGE};

@@ -52,6 +52,10 @@ impl DynamoDbSink {
         self.meters = meters(&self.config, &self.labels);
         self
     }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
 }
 
 fn meters(config: &Config, labels: &Labels) -> Arc<[Meters]> {

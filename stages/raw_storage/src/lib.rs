@@ -17,6 +17,7 @@
 //! | `upload` | a multipart upload in the making |
 //! | `object` | one object from its first line to its place in the bucket |
 //! | `batch`, `sink` | the contract |
+//! | `catalog` | names and metadata as others read them |
 //!
 //! # Large objects
 //! What grows beyond a part is uploaded while its records still come in; nothing of it can be seen before
@@ -32,6 +33,7 @@
 
 mod batch;
 mod budget;
+mod catalog;
 mod encode;
 mod failure;
 mod key;
@@ -46,5 +48,6 @@ mod upload;
 
 pub use batch::ObjectBatch;
 pub use budget::MemoryBudget;
+pub use catalog::{ObjectName, ObjectStamp, Rendered};
 pub use failure::StoreError;
 pub use sink::{ConfigError, RawStorageSink};

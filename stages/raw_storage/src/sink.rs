@@ -102,6 +102,10 @@ impl RawStorageSink {
             rotate_age: Duration::from_millis(target.rotate_age_millis),
         })
     }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
 }
 
 impl Sink for RawStorageSink {
@@ -154,6 +158,10 @@ impl Plan {
             ingredients,
             around,
         })
+    }
+
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
     pub(crate) fn stamp(&self, shard: &ShardId, first: &Position, trimmed: bool) -> Stamp {

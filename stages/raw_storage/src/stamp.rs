@@ -8,11 +8,11 @@ use penstock_contract::{Position, Range, ShardId};
 const WRITER: &str = concat!("penstock/", env!("CARGO_PKG_VERSION"));
 
 const WRITER_KEY: &str = "penstock-writer";
-const RECIPE_KEY: &str = "penstock-recipe";
-const SHARD_KEY: &str = "penstock-shard";
-const FIRST_KEY: &str = "penstock-first";
-const RANGE_KEY: &str = "penstock-range";
-const RECORDS_KEY: &str = "penstock-records";
+pub(crate) const RECIPE_KEY: &str = "penstock-recipe";
+pub(crate) const SHARD_KEY: &str = "penstock-shard";
+pub(crate) const FIRST_KEY: &str = "penstock-first";
+pub(crate) const RANGE_KEY: &str = "penstock-range";
+pub(crate) const RECORDS_KEY: &str = "penstock-records";
 
 /// What is known of an object before its range ends. All that a multipart upload can be given.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,8 +3,11 @@
 //! It knows the command line, the ready file and signals; it links none of the stages, so that what is
 //! tested is what people start.
 
+pub mod chaos;
 mod client;
+pub mod proxy;
 mod server;
+mod stage;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +18,8 @@ pub use penstock_conformance::penstock;
 
 pub use client::Client;
 pub use server::{Ready, Server, ServerOptions, Source};
-pub use verify::{Verdict, verify};
+pub use stage::{Stage, StageOptions, rendered};
+pub use verify::{Verdict, audit, verify};
 
 /// The root of the workspace.
 #[must_use]

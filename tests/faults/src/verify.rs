@@ -1,4 +1,4 @@
-//! Compares the stores with the file, by boto3.
+//! Compares the stores with the file, by boto3; and with the stream, by `penstock audit`.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::Ready;
+use crate::{Ready, ServerOptions};
 
 /// What boto3 found in the stores.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,4 +50,23 @@ pub fn verify(ready: &Ready, file: &Path, repeats_allowed: bool) -> anyhow::Resu
         Ok(verdict) => Ok(verdict),
         Err(_) => bail!("the check did not run: {}", String::from_utf8_lossy(&output.stderr)),
     }
+}
+
+/// What `penstock audit --deep` finds wrong, or cannot find out.
+///
+/// # Errors
+/// When it does not run.
+pub fn audit(options: &ServerOptions, ready: &Ready) -> anyhow::Result<Vec<String>> {
+    let output = Command::new(&options.penstock)
+        .arg("audit")
+        .arg(&options.pipeline)
+        .args(["--engines", &ready.aws_endpoint_url, "--deep", "--output", "json"])
+        .output()
+        .context("penstock cannot be started")?;
+    let Ok(report) = serde_json::from_slice::<serde_json::Value>(&output.stdout) else {
+        bail!("the audit did not run: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let findings = report["findings"].as_array().into_iter().flatten();
+    let amiss = findings.filter(|finding| finding["verdict"] != "fine");
+    Ok(amiss.map(|finding| format!("the audit says: {finding}")).collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use penstock_api::plan::Plan;
@@ -31,6 +31,18 @@ pub(super) struct Endpoints {
     tables: Vec<String>,
     buckets: Vec<String>,
     pid: u32,
+}
+
+/// Word of a running Pipeline in its data folder. One that is killed leaves it there: who reads it finds nobody who answers.
+pub(super) struct Note(PathBuf);
+
+impl Note {
+    /// It does not run any more.
+    pub(super) fn over(self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::warn!(%error, file = %self.0.display(), "a file that says that this Pipeline runs stays");
+        }
+    }
 }
 
 /// An HTTP source.
@@ -85,6 +97,14 @@ impl Endpoints {
         ready_file.map_or(Ok(()), |path| self.write(path))
     }
 
+    /// Leaves word in the data folder, for commands that ask how this Pipeline is.
+    pub(super) fn note_in(&self, data_dir: &Path) -> anyhow::Result<Note> {
+        std::fs::create_dir_all(data_dir).with_context(|| format!("{} cannot be made", data_dir.display()))?;
+        let file = data_dir.join(crate::running::RUNNING_FILE);
+        self.write(&file)?;
+        Ok(Note(file))
+    }
+
     /// The file appears whole or not at all.
     fn write(&self, path: &Path) -> anyhow::Result<()> {
         let partial = path.with_extension("partial");
@@ -94,7 +114,7 @@ impl Endpoints {
             file.write_all(b"\n")?;
             Ok(std::fs::rename(&partial, path)?)
         };
-        write().with_context(|| format!("the ready file {} cannot be written", path.display()))
+        write().with_context(|| format!("the file {} cannot be written", path.display()))
     }
 
     /// The endpoint of the engines.
