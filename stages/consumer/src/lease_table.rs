@@ -149,14 +149,12 @@ impl LeaseTable {
     /// Writes a lease in place of one of an earlier stream, if that still is the one that was seen.
     pub(crate) async fn restart(&self, seen: &Lease, lease: &Lease) -> Result<(), LeaseTableError> {
         let doing = || format!("writing the lease of {} into {} anew", lease.shard, self.name);
-        let request = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(row::write_lease(lease)))
-            .condition_expression("#seen = :seen")
-            .expression_attribute_names("#seen", row::LEASE_COUNTER)
-            .expression_attribute_values(":seen", row::number_value(seen.counter));
+        let request = self.client.put_item().table_name(&self.name).set_item(Some(row::write_lease(lease)));
+        let Condition { text, names, values } = Condition::unchanged(seen);
+        let request = request
+            .condition_expression(text)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
         self.conditional(doing, request.send()).await.map(drop)
     }
 
@@ -177,7 +175,17 @@ impl LeaseTable {
     /// Deletes a lease, if it still is the one that was seen.
     pub(crate) async fn delete(&self, seen: &Lease) -> Result<(), LeaseTableError> {
         let doing = || format!("deleting the lease of {} from {}", seen.shard, self.name);
-        self.delete_if(seen.shard.as_str(), row::LEASE_COUNTER, seen.counter, doing).await
+        let key = row::key_of(seen.shard.as_str());
+        let Condition { text, names, values } = Condition::unchanged(seen);
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .condition_expression(text)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values));
+        self.conditional(doing, request.send()).await.map(drop)
     }
 
     /// Moves the worker's heartbeat; makes its row when there is none.
@@ -320,13 +328,37 @@ impl LeaseTable {
     }
 }
 
+/// What must hold for a write, with what its placeholders stand for.
+struct Condition {
+    text: String,
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Condition {
+    /// The row is the one that was seen. Counters tell it from all later ones, but begin anew with a row that was deleted and
+    /// written again: the shard's sequence number tells it from one for another shard of the name.
+    fn unchanged(seen: &Lease) -> Self {
+        let mut values = HashMap::from([(":seen".to_owned(), row::number_value(seen.counter))]);
+        let known = match &seen.known_sequence {
+            Some(known) => {
+                values.insert(":known".to_owned(), AttributeValue::S(known.to_string()));
+                "#known = :known"
+            }
+            None => "attribute_not_exists(#known)",
+        };
+        let names = [("#counter", row::LEASE_COUNTER), ("#known", row::KNOWN_SEQUENCE)];
+        let names = names.map(|(name, attribute)| (name.to_owned(), attribute.to_owned()));
+        Self { text: format!("#counter = :seen AND {known}"), names: HashMap::from(names), values }
+    }
+}
+
 /// The write of a lease that takes effect only while counter and owner are as they were seen. Attributes that
 /// are not ours stay as they are.
 fn fenced(request: UpdateItemFluentBuilder, seen: &Lease, wanted: &Lease) -> UpdateItemFluentBuilder {
     let mut set = Vec::new();
     let mut remove = Vec::new();
-    let mut names = HashMap::new();
-    let mut values = HashMap::from([(":seen".to_owned(), row::number_value(seen.counter))]);
+    let Condition { text: unchanged, mut names, mut values } = Condition::unchanged(seen);
     for (place, (attribute, value)) in row::changing(wanted).into_iter().enumerate() {
         names.insert(format!("#a{place}"), attribute.to_owned());
         match value {
@@ -337,7 +369,6 @@ fn fenced(request: UpdateItemFluentBuilder, seen: &Lease, wanted: &Lease) -> Upd
             None => remove.push(format!("#a{place}")),
         }
     }
-    names.insert("#counter".to_owned(), row::LEASE_COUNTER.to_owned());
     names.insert("#owner".to_owned(), row::LEASE_OWNER.to_owned());
     let mut update = format!("SET {}", set.join(", "));
     if !remove.is_empty() {
@@ -353,7 +384,7 @@ fn fenced(request: UpdateItemFluentBuilder, seen: &Lease, wanted: &Lease) -> Upd
     request
         .set_key(Some(row::key_of(seen.shard.as_str())))
         .update_expression(update)
-        .condition_expression(format!("#counter = :seen AND {owner}"))
+        .condition_expression(format!("{unchanged} AND {owner}"))
         .set_expression_attribute_names(Some(names))
         .set_expression_attribute_values(Some(values))
 }

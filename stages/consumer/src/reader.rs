@@ -253,7 +253,7 @@ impl<S: Sink> Reading<S> {
         if reaction.renews() {
             self.source.renew();
         }
-        if reaction.looks_up() && self.is_gone().await {
+        if reaction.looks_up() && self.is_gone(reaction).await {
             self.send(Event::Gone).await?;
             return Ok(true);
         }
@@ -350,7 +350,7 @@ impl<S: Sink> Reading<S> {
 
     /// Whether the stream is there and the shard is not, but at most another of its name, which begins after the place
     /// where reading is.
-    async fn is_gone(&self) -> bool {
+    async fn is_gone(&self, reaction: Reaction) -> bool {
         let reached = match self.place() {
             StartingAt::At(sequence) | StartingAt::After(sequence) => Some(sequence),
             StartingAt::TrimHorizon | StartingAt::Latest | StartingAt::AtTimestamp(_) => None,
@@ -359,7 +359,8 @@ impl<S: Sink> Reading<S> {
         let Ok(listed) = listed.await else { return false };
         match listed.iter().find(|shard| shard.id == self.shard) {
             Some(shard) => reached.is_some_and(|reached| reached < shard.starting_sequence),
-            None => !listed.is_empty(),
+            // Of a shard that it does not have, the service says so.
+            None => reaction == Reaction::LookUp && !listed.is_empty(),
         }
     }
 

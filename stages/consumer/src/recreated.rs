@@ -6,7 +6,7 @@
 //! far than to the begin of the shard that is listed is one of an earlier stream. It is written anew, and the new shard
 //! read from its first record on, wherever the sink was told to begin: it began long ago.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use penstock_api::spec::StartAt;
 use penstock_contract::{ArrivalMillis, ShardId};
@@ -50,7 +50,7 @@ pub(crate) fn changes<'a>(
     }
     let mut current = rows.clone();
     current.leases.retain(|shard, _| earlier.iter().all(|old| old.shard != *shard));
-    let (restarted, created): (Vec<_>, Vec<_>) = roots(missing(listed, &current, StartAt::TrimHorizon, now))
+    let (restarted, created): (Vec<_>, Vec<_>) = roots(missing(listed, &current, StartAt::TrimHorizon, now), &earlier)
         .into_iter()
         .partition(|lease| rows.leases.contains_key(&lease.shard));
     let is_restarted = |old: &Lease| restarted.iter().any(|lease| lease.shard == old.shard);
@@ -66,26 +66,29 @@ pub(crate) fn changes<'a>(
     created.into_iter().map(Change::Create).chain(delete).chain(restart).collect()
 }
 
-/// Those without a parent among them. Leases of the others are written when their parents end.
-fn roots(leases: Vec<Lease>) -> Vec<Lease> {
-    let written: BTreeSet<ShardId> = leases.iter().map(|lease| lease.shard.clone()).collect();
-    leases.into_iter().filter(|lease| lease.parents.is_disjoint(&written)).collect()
+/// Those without a parent that is still to be read. Leases of the others are written when their parents end.
+fn roots(leases: Vec<Lease>, earlier: &[&Lease]) -> Vec<Lease> {
+    let unread: BTreeSet<ShardId> =
+        leases.iter().chain(earlier.iter().copied()).map(|lease| lease.shard.clone()).collect();
+    leases.into_iter().filter(|lease| lease.parents.is_disjoint(&unread)).collect()
 }
 
-/// Leases that have come less far than to the begin of the shard that has their name now or, where none has, of any
+/// Whether a lease has come less far than to the begin of the shard that has its name now or, where none has, of any
 /// shard that is there.
 ///
 /// A listing that is older than a row does not make it look so. A lease of this stream looks so only when retention has
 /// deleted its shard, and everything that there was when it was read last.
-fn of_an_earlier_stream<'a>(listed: &[Shard], rows: &'a Rows) -> Vec<&'a Lease> {
-    let begins: BTreeMap<_, _> = listed.iter().map(|shard| (&shard.id, &shard.starting_sequence)).collect();
-    let Some(first) = begins.values().min() else { return Vec::new() };
-    let is_earlier = |lease: &&Lease| {
-        let begin = begins.get(&lease.shard).unwrap_or(first);
-        // Only who understands a pin may take it away.
-        !matches!(lease.pending, Some(Pending::Newer { .. })) && lease.reached().is_some_and(|reached| reached < begin)
+pub(crate) fn is_earlier(lease: &Lease, listed: &[Shard]) -> bool {
+    let of_its_name = listed.iter().find(|shard| shard.id == lease.shard).map(|shard| &shard.starting_sequence);
+    let Some(begin) = of_its_name.or_else(|| listed.iter().map(|shard| &shard.starting_sequence).min()) else {
+        return false;
     };
-    rows.leases.values().filter(is_earlier).collect()
+    // Only who understands a pin may take it away.
+    !matches!(lease.pending, Some(Pending::Newer { .. })) && lease.reached().is_some_and(|reached| reached < begin)
+}
+
+fn of_an_earlier_stream<'a>(listed: &[Shard], rows: &'a Rows) -> Vec<&'a Lease> {
+    rows.leases.values().filter(|lease| is_earlier(lease, listed)).collect()
 }
 
 #[cfg(test)]
@@ -170,6 +173,15 @@ mod tests {
             lease("d", Some(100), Checkpoint::TrimHorizon),
         ];
         assert_eq!(told(&listed, late, true), ["restart b TrimHorizon"]);
+    }
+
+    #[test]
+    fn a_child_waits_for_the_lease_of_each_parent_to_be_written_anew() {
+        // `a` and `b` were merged into `c`; `a` has ended, and somebody still holds the old lease of `b`.
+        let listed = [shard("a", &[], false), shard("b", &[], false), shard("c", &["a", "b"], true)];
+        let rows = vec![lease("a", Some(100), Checkpoint::ShardEnd), lease("b", Some(2), Checkpoint::At(at(5, 0)))];
+        assert_eq!(told(&listed, rows.clone(), false), [""; 0]);
+        assert_eq!(told(&listed, rows, true), ["restart b TrimHorizon"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use penstock_stream::{ChildShard, Shard, ShardFilter, list_shards};
 
 use crate::commit::Stopped;
 use crate::lease::{Checkpoint, Lease};
+use crate::recreated::is_earlier;
 use crate::shard_sync;
 use crate::shared::Shared;
 use crate::tenure::Tenure;
@@ -16,13 +17,13 @@ use crate::trouble::Concern;
 
 /// How often to look whether the other parent of a merged child has a lease.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// So often a listing is asked for that shows the end of a shard of which nothing else is known.
+/// So often a listing is asked for that shows a shard as it must be by now.
 const LISTINGS: u32 = 10;
 
-/// What became of a shard that the stream does not have any more.
+/// What became of a lease whose shard was read to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
-    /// Retention has deleted it, or the whole stream was. It is at its end.
+pub(crate) enum Ending {
+    /// It says that the shard is processed to its end.
     Ended,
     /// The stream was deleted and created again, and has another shard of the name. The lease is given back, so that
     /// it can be written anew.
@@ -34,19 +35,30 @@ pub(crate) async fn end<S: Sink>(
     shared: &Arc<Shared<S>>,
     tenure: Tenure,
     children: &[ChildShard],
-) -> Result<(), Stopped> {
+) -> Result<Ending, Stopped> {
     let shard = tenure.shard().clone();
+    let mut listings = 0;
     let leases = loop {
         let listed = listing(shared, &shard).await;
-        let leases: Vec<_> = children.iter().map(|child| lease(child, &listed)).collect();
+        listings += 1;
+        let is_listed = |id: &ShardId| listed.iter().any(|listed| listed.id == *id);
+        let is_earlier = is_earlier(tenure.lease(), &listed);
+        if is_earlier && is_listed(&shard) {
+            return replaced(shared, tenure).await;
+        }
+        // Children that went with their stream are not listed. Others are, soon: by that they know which stream they are of.
+        let wanted: Vec<_> = children.iter().filter(|child| !is_earlier || is_listed(&child.id)).collect();
+        let lags_behind = listings < LISTINGS && !wanted.iter().all(|child| is_listed(&child.id));
+        let leases: Vec<_> = wanted.into_iter().map(|child| lease(child, &listed)).collect();
         match missing_parent(shared, &shard, &leases, &listed).await {
-            None => break leases,
+            None if !lags_behind => break leases,
+            None => {}
             // A child whose row is there while a parent's row is not would start before that parent.
             Some(parent) => {
                 tracing::info!(%shard, %parent, "the end of a shard waits for the lease of a child's other parent");
-                tokio::time::sleep(LOOK_AGAIN).await;
             }
         }
+        tokio::time::sleep(LOOK_AGAIN).await;
     };
     for lease in &leases {
         shared.troubles.insist(Concern::Leases, shard.as_str(), || shared.table.create(lease)).await;
@@ -56,22 +68,17 @@ pub(crate) async fn end<S: Sink>(
     let begin = if tenure.lease().reached().is_none() { begin(shared, &shard).await } else { None };
     tenure.end(&shared.table, &shared.troubles, names, begin).await?;
     shared.record(&shard, |summary| summary.ended = true);
-    Ok(())
+    Ok(Ending::Ended)
 }
 
 /// Ends a shard that is gone from the stream before it was processed to its end.
-pub(crate) async fn end_gone<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<Gone, Stopped> {
+pub(crate) async fn end_gone<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<Ending, Stopped> {
     let shard = tenure.shard().clone();
-    shared.metrics.trimmed_checkpoint();
     let listed = listing(shared, &shard).await;
     if listed.iter().any(|listed| listed.id == shard) {
-        tracing::error!(
-            %shard, checkpoint = ?tenure.lease().checkpoint,
-            "the stream was deleted and created again: what was not read of the old shard is lost"
-        );
-        tenure.release(&shared.table, &shared.troubles).await?;
-        return Ok(Gone::Replaced);
+        return replaced(shared, tenure).await;
     }
+    shared.metrics.trimmed_checkpoint();
     tracing::error!(
         %shard, checkpoint = ?tenure.lease().checkpoint,
         "a shard is gone from the stream before it was processed to its end: its last records may be lost unread"
@@ -81,8 +88,17 @@ pub(crate) async fn end_gone<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -
         .filter(|candidate| candidate.parents.contains(&shard))
         .map(|child| ChildShard { id: child.id, parents: child.parents })
         .collect();
-    end(shared, tenure, &children).await?;
-    Ok(Gone::Ended)
+    end(shared, tenure, &children).await
+}
+
+async fn replaced<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<Ending, Stopped> {
+    shared.metrics.trimmed_checkpoint();
+    tracing::error!(
+        shard = %tenure.shard(), checkpoint = ?tenure.lease().checkpoint,
+        "the stream was deleted and created again: what was not read of the old shard is lost"
+    );
+    tenure.release(&shared.table, &shared.troubles).await?;
+    Ok(Ending::Replaced)
 }
 
 /// Where a shard that has ended begins. An open one of its name is not it, or a listing that lags behind.
@@ -113,7 +129,8 @@ fn lease(child: &ChildShard, listed: &[Shard]) -> Lease {
     lease
 }
 
-/// A parent that the stream still has and that has no lease yet: its own parent will write one.
+/// A parent that the stream still has and that has no lease yet: its own parent will write one. One of an earlier stream
+/// is none.
 async fn missing_parent<S: Sink>(
     shared: &Arc<Shared<S>>,
     shard: &ShardId,
@@ -124,7 +141,7 @@ async fn missing_parent<S: Sink>(
     let parents = children.iter().flat_map(|child| &child.parents).filter(|parent| *parent != shard);
     for parent in parents.filter(is_listed) {
         let row = shared.troubles.insist(Concern::Leases, shard.as_str(), || shared.table.lease(parent)).await;
-        if row.is_none() {
+        if row.is_none_or(|row| is_earlier(&row, listed)) {
             return Some(parent.clone());
         }
     }

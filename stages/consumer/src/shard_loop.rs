@@ -15,7 +15,7 @@ use crate::fill::{Beginning, FillFailed, Filled, Filler, RANGES_IN_MEMORY};
 use crate::lease::{Checkpoint, Lease, Pending};
 use crate::repeats::Judge;
 use crate::replay::replay;
-use crate::shard_end::{self, Gone};
+use crate::shard_end::{self, Ending};
 use crate::shared::Shared;
 use crate::tenure::Tenure;
 use crate::trouble::Concern;
@@ -44,6 +44,15 @@ pub(crate) enum Outcome {
     GaveUp,
     /// Something panicked.
     Panicked,
+}
+
+impl From<Ending> for Outcome {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Ended => Self::Ended,
+            Ending::Replaced => Self::Replaced,
+        }
+    }
 }
 
 /// Works on a shard whose lease was just taken.
@@ -89,15 +98,9 @@ async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals)
     let (filled, tenure) = fill_and_commit(shared, tenure, beginning, &signals.finish).await?;
     match filled {
         Filled::Ended(children) => {
-            shard_end::end(shared, tenure, &children).await?;
-            return Ok(Outcome::Ended);
+            return Ok(shard_end::end(shared, tenure, &children).await?.into());
         }
-        Filled::Gone => {
-            return Ok(match shard_end::end_gone(shared, tenure).await? {
-                Gone::Ended => Outcome::Ended,
-                Gone::Replaced => Outcome::Replaced,
-            });
-        }
+        Filled::Gone => return Ok(shard_end::end_gone(shared, tenure).await?.into()),
         Filled::AtTip => {
             shared.set_parked(tenure.shard(), true);
             signals.finish.cancelled().await;

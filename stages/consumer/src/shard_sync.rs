@@ -27,11 +27,12 @@ pub(crate) fn missing(listed: &[Shard], rows: &Rows, start_at: StartAt, now: Arr
 /// Leases of shards that are processed to their end and that the stream does not list any more.
 pub(crate) fn left_over<'a>(listed: &[Shard], rows: &'a Rows) -> Vec<&'a Lease> {
     // A stream always has shards: an empty listing says nothing about what is gone.
-    if listed.is_empty() {
-        return Vec::new();
-    }
+    let Some(newest) = listed.iter().map(|shard| &shard.starting_sequence).max() else { return Vec::new() };
     let listed: BTreeSet<_> = listed.iter().map(|shard| &shard.id).collect();
-    rows.leases.values().filter(|lease| lease.is_finished() && !listed.contains(&lease.shard)).collect()
+    // What follows a shard begins after it. A listing that shows nothing of that is older than the shard.
+    let is_older = |lease: &Lease| lease.reached().is_some_and(|reached| reached >= newest);
+    let is_gone = |lease: &&Lease| lease.is_finished() && !listed.contains(&lease.shard) && !is_older(lease);
+    rows.leases.values().filter(is_gone).collect()
 }
 
 /// A lease as the stream describes the shard.
@@ -139,7 +140,7 @@ mod tests {
             id: ShardId::new(id),
             parents: parents.iter().map(|parent| ShardId::new(*parent)).collect(),
             hash_range: HashRange { start: HashKey::MIN, end_inclusive: HashKey::MAX },
-            starting_sequence: Sequence::parse("1").unwrap(),
+            starting_sequence: Sequence::parse(if parents.is_empty() { "1" } else { "2" }).unwrap(),
             ending_sequence: (!open).then(|| Sequence::parse("9").unwrap()),
         }
     }
@@ -217,5 +218,7 @@ mod tests {
         let gone: Vec<_> = left_over(&without_a, &rows).into_iter().map(|lease| lease.shard.as_str()).collect();
         assert_eq!(gone, ["a"]);
         assert!(left_over(&[], &rows).is_empty());
+        let before_the_split = [shard("a", &[], true), shard("e", &[], true)];
+        assert!(left_over(&before_the_split, &rows).is_empty(), "that listing is older than the leases");
     }
 }

@@ -204,8 +204,11 @@ impl<S: Sink> Worker<S> {
             StartAt::TrimHorizon => ArrivalMillis(0),
         };
         let listed = list_shards(&shared.kinesis, &config.stream, &ShardFilter::FromTrimHorizon).await?;
-        let free = |lease: &Lease| is_free(lease, rows, still, &config.worker_id, config.failover);
-        let changes = recreated::changes(&listed, rows, free, config.start_at, now);
+        let is_left = |lease: &Lease| {
+            let was_mine = lease.owner.as_ref() == Some(&config.worker_id) && !self.running.contains_key(&lease.shard);
+            was_mine || is_free(lease, rows, still, &config.worker_id, config.failover)
+        };
+        let changes = recreated::changes(&listed, rows, is_left, config.start_at, now);
         for change in &changes {
             self.change(change).await?;
         }

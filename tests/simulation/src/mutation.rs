@@ -26,11 +26,13 @@ pub enum Mutation {
     SinkForgets,
     /// A pinned range is applied again with the recipe of today.
     OtherRecipe,
+    /// Leases do not say of which stream they are.
+    OneStreamForEver,
 }
 
 impl Mutation {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 9] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("no-pin", Self::NoPin),
         ("no-fence", Self::NoFence),
         ("no-parent-gate", Self::NoParentGate),
@@ -40,6 +42,7 @@ impl Mutation {
         ("create-overwrites", Self::CreateOverwrites),
         ("sink-forgets", Self::SinkForgets),
         ("other-recipe", Self::OtherRecipe),
+        ("one-stream-for-ever", Self::OneStreamForEver),
     ];
 
     /// The name.
@@ -60,6 +63,7 @@ impl Mutation {
     /// A row is on its way into the table.
     pub(crate) fn written(self, item: &mut Item) {
         match self {
+            Self::OneStreamForEver => drop(item.remove("penstockKnownSequenceNumber")),
             Self::NoPin => item.retain(|name, _| !name.starts_with("pendingCheckpoint")),
             Self::ChildFromLatest
                 if item.contains_key("parentShardId")

@@ -99,6 +99,11 @@ pub(crate) enum Action {
     Resize {
         up: bool,
     },
+    /// The stream is deleted, and after a while there is another one of its name.
+    Recreate {
+        shards: usize,
+        back: Millis,
+    },
 }
 
 /// What calls meet, each in so many of ten thousand.
@@ -145,6 +150,12 @@ impl Plan {
             stream_from: if rng.u32(0..10) == 0 { rng.u64(0..8_000) } else { 0 },
             ends_at_tip: rng.u32(0..3) == 0,
         };
+        // Of its own luck, so that the schedules without it stay what they were.
+        let mut luck = Rng::with_seed(rng.get_seed() ^ 0x0DE1_E7ED);
+        if plan.retention.is_none() && luck.u32(0..6) == 0 {
+            let recreate = Action::Recreate { shards: luck.usize(1..=4), back: luck.u64(0..8_000) };
+            plan.actions.push((luck.u64(window / 4..window), recreate));
+        }
         for slot in plan.slots() {
             let at = late_start + if slot.worker == 0 { 0 } else { rng.u64(0..window) * rng.u64(0..2) };
             plan.actions.push((at, Action::Start { slot }));

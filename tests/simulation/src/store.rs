@@ -113,7 +113,8 @@ impl Store {
         if let Some(alien) = call.records.iter().find(|record| !call.range.contains(&record.position)) {
             self.violations.push(format!("{} has record {} at {}", text(&call.range), alien.number, alien.position));
         }
-        let ranges = self.ranges.entry(shard.as_str().to_owned()).or_default();
+        let shard_name = stream.shard_with(shard.as_str(), end);
+        let ranges = self.ranges.entry(shard_name).or_default();
         match ranges.get_mut(start) {
             Some(known) if known.end != *end => self.violations.push(format!(
                 "{} is applied at {now}, and was applied before with the end {}",

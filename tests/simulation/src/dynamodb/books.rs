@@ -27,6 +27,8 @@ pub(crate) struct Books {
     deleted: BTreeSet<String>,
     /// How far each shard ever was.
     reached: BTreeMap<String, Checkpoint>,
+    /// Where the sequence numbers of the stream begin, if it was created again.
+    stream_begins: Option<u128>,
     /// Checkpoints that moved, with the moment.
     pub(crate) moves: Vec<(Millis, String, Checkpoint)>,
     pub(crate) violations: Vec<String>,
@@ -34,6 +36,26 @@ pub(crate) struct Books {
 }
 
 impl Books {
+    /// The stream was deleted, and another has its name: its sequence numbers begin here, and no shard of it has ended.
+    pub(crate) fn stream_is_another(&mut self, begin: u128) {
+        self.stream_begins = Some(begin);
+        self.ended.clear();
+    }
+
+    /// Whether a lease of an earlier stream is written anew.
+    fn restarts(&self, before: Option<&Item>, after: &Item) -> bool {
+        let known = |item: &Item| {
+            known_sequence(item).max(match checkpoint(item) {
+                Ok(Checkpoint::At(sequence, _)) => Some(sequence),
+                _ => None,
+            })
+        };
+        checkpoint(after) == Ok(Checkpoint::Begin)
+            && self.stream_begins.is_some_and(|begin| {
+                before.is_some_and(|before| known(before) < Some(begin)) && known(after) >= Some(begin)
+            })
+    }
+
     /// A row is written, created or deleted.
     pub(super) fn note(&mut self, now: Millis, key: &str, before: Option<&Item>, after: Option<&Item>) {
         if !key.starts_with("shardId-") {
@@ -47,6 +69,11 @@ impl Books {
         if before.is_none() && self.deleted.remove(key) {
             *self.counts.entry("deleted leases written again").or_default() += 1;
             self.reached.remove(key);
+        }
+        if self.restarts(before, after) {
+            *self.counts.entry("leases of an earlier stream written anew").or_default() += 1;
+            self.reached.remove(key);
+            self.ended.remove(key);
         }
         let checkpoint = match checkpoint(after) {
             Ok(checkpoint) => checkpoint,
@@ -90,6 +117,11 @@ impl Books {
         add("commits with the next pin", moved && pinned(before) && pinned(after));
         add("shard ends", ended(after) && !ended(before));
     }
+}
+
+/// The sequence number by which a row knows its shard.
+pub(crate) fn known_sequence(item: &Item) -> Option<u128> {
+    item.get("penstockKnownSequenceNumber")?["S"].as_str()?.parse().ok()
 }
 
 /// The checkpoint of a row.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub(crate) use books::{Books, Checkpoint, checkpoint};
+pub(crate) use books::{Books, Checkpoint, checkpoint, known_sequence};
 pub(crate) use expression::Item;
 use expression::{Placeholders, holds, updated};
 

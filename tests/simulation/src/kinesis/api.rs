@@ -56,7 +56,8 @@ impl Kinesis {
             None => return Err(format!("a listing of {body}")),
         };
         let then = now.saturating_sub(mood.stale_by);
-        let visible = self.shards.iter().filter(|(id, shard)| **id > after && (shard.born <= then || shard.born == 0));
+        let visible =
+            self.shards.iter().filter(|(id, shard)| **id > after && (shard.born <= then || shard.parents.is_empty()));
         let mut page: Vec<_> = visible.take(self.page + 1).collect();
         let more = page.len() > self.page;
         page.truncate(self.page);
@@ -99,15 +100,18 @@ impl Kinesis {
             }
             other => return Err(format!("an iterator of the type {other:?}")),
         };
-        Ok(Ok(json!({ "ShardIterator": token(now, id, index) })))
+        Ok(Ok(json!({ "ShardIterator": self.token(now, id, index) })))
     }
 
     fn get_records(&mut self, now: Millis, body: &Value, mood: Mood) -> Result<Result<Value, Refusal>, String> {
         let text = body["ShardIterator"].as_str().ok_or("a read without an iterator")?;
-        let (issued, id, index) = read_token(text).ok_or("a read with an iterator that nobody made")?;
+        let (issued, id, index, stream) = read_token(text).ok_or("a read with an iterator that nobody made")?;
         if now > issued + self.iterator_life {
             self.expired_iterators += 1;
             return Ok(Err(Refusal("ExpiredIteratorException", "Iterator expired.".into())));
+        }
+        if stream != self.begins.len() {
+            return Ok(Err(no_shard(&id)));
         }
         let Some(shard) = self.shards.get_mut(&id) else { return Ok(Err(no_shard(&id))) };
         while shard.reads.front().is_some_and(|read| read + 1000 <= now) {
@@ -127,11 +131,15 @@ impl Kinesis {
         let behind = shard.log.get(to).map_or(0, |next| (now - next.arrival).max(1));
         let mut answer = json!({ "Records": records, "MillisBehindLatest": behind });
         if to < shard.log.len() || shard.is_open() {
-            answer["NextShardIterator"] = token(now, &id, to).into();
+            answer["NextShardIterator"] = format!("{now}/{id}/{to}/{stream}").into();
         } else if !mood.childless_end {
             answer["ChildShards"] = self.children(&id).into();
         }
         Ok(Ok(answer))
+    }
+
+    fn token(&self, now: Millis, id: &str, index: usize) -> String {
+        format!("{now}/{id}/{index}/{}", self.begins.len())
     }
 
     fn children(&self, id: &str) -> Vec<Value> {
@@ -171,11 +179,9 @@ fn record(entry: &Entry) -> Value {
     })
 }
 
-fn token(now: Millis, shard: &str, index: usize) -> String {
-    format!("{now}/{shard}/{index}")
-}
-
-fn read_token(text: &str) -> Option<(Millis, String, usize)> {
+/// When it was made, its shard, its place there, and which of the streams of this name it is of.
+fn read_token(text: &str) -> Option<(Millis, String, usize, usize)> {
     let mut parts = text.split('/');
-    Some((parts.next()?.parse().ok()?, parts.next()?.to_owned(), parts.next()?.parse().ok()?))
+    let mut part = || parts.next();
+    Some((part()?.parse().ok()?, part()?.to_owned(), part()?.parse().ok()?, part()?.parse().ok()?))
 }

@@ -1,4 +1,5 @@
-//! A small Kinesis: one stream with shards, hash ranges, iterators, resharding and retention.
+//! A small Kinesis: one stream with shards, hash ranges, iterators, resharding and retention. It may be deleted and
+//! created again.
 
 mod api;
 mod shards;
@@ -30,8 +31,10 @@ pub(crate) struct Kinesis {
     /// Shards in one answer of a listing.
     pub(crate) page: usize,
     pub(crate) shards: BTreeMap<String, Shard>,
-    /// Shards that retention has deleted.
-    pub(crate) expired: BTreeMap<String, Shard>,
+    /// Shards that retention has deleted, or that went with an earlier stream, by their full names.
+    expired: BTreeMap<String, Shard>,
+    /// Where the sequence numbers of each stream of this name begin.
+    pub(super) begins: Vec<u128>,
     next_shard: u32,
     next_sequence: u128,
     /// How many iterators ran out, and how often a shard's throughput was used up.
@@ -46,7 +49,7 @@ pub(crate) struct Shard {
     pub(crate) first_hash: u128,
     pub(crate) last_hash: u128,
     born: Millis,
-    first_sequence: u128,
+    pub(crate) first_sequence: u128,
     closed: Option<Closed>,
     log: Vec<Entry>,
     /// So many entries at the log's begin are gone.
@@ -98,6 +101,7 @@ impl Kinesis {
             page: 10_000,
             shards: BTreeMap::new(),
             expired: BTreeMap::new(),
+            begins: vec![FIRST_SEQUENCE],
             next_shard: 0,
             next_sequence: FIRST_SEQUENCE,
             expired_iterators: 0,
@@ -147,10 +151,47 @@ impl Kinesis {
         }
         for id in dead {
             if let Some(shard) = self.shards.remove(&id) {
-                self.expired.insert(id, shard);
+                self.expired.insert(self.full_name(&id, self.begins.len() - 1), shard);
             }
         }
         gone
+    }
+
+    /// Deletes the stream, and creates it again later; says which records that deletes.
+    pub(crate) fn recreate(&mut self, back_at: Millis, shards: usize) -> Vec<u64> {
+        let gone = self.shards.values().flat_map(Shard::untrimmed).map(|record| record.number).collect();
+        for (id, mut shard) in std::mem::take(&mut self.shards) {
+            shard.trimmed = shard.log.len();
+            self.expired.insert(self.full_name(&id, self.begins.len() - 1), shard);
+        }
+        self.exists_from = back_at;
+        self.next_shard = 0;
+        let begin = self.sequence();
+        self.begins.push(begin);
+        self.add_even_shards(shards);
+        gone
+    }
+
+    /// Where the sequence numbers of the stream begin.
+    pub(crate) fn first_sequence(&self) -> u128 {
+        self.begins.last().copied().unwrap_or(FIRST_SEQUENCE)
+    }
+
+    /// Tells shards apart that have one name in different streams.
+    #[allow(clippy::unused_self, reason = "it belongs here")]
+    fn full_name(&self, id: &str, stream: usize) -> String {
+        if stream == 0 { id.to_owned() } else { format!("{id} of stream {stream}") }
+    }
+
+    /// Which of the streams of this name a position is in.
+    fn stream_of(&self, position: &Position) -> usize {
+        let sequence = position.sequence.as_str().parse::<u128>().unwrap_or(0);
+        self.begins.iter().rposition(|begin| *begin <= sequence).unwrap_or(0)
+    }
+
+    /// The full name of the shard that has this name and the position.
+    pub(crate) fn shard_with(&self, id: &str, position: &Position) -> String {
+        self.full_name(id, self.stream_of(position))
     }
 
     /// The records of a range that are still there.
@@ -160,15 +201,20 @@ impl Kinesis {
         self.shards.get(shard).into_iter().flat_map(Shard::untrimmed).filter(inside).collect()
     }
 
-    /// The parents of a shard, also of one that is gone.
-    pub(crate) fn parents(&self, shard: &str) -> Vec<String> {
-        let shard = self.shards.get(shard).or_else(|| self.expired.get(shard));
+    /// The parents of the shard of a range, also of one that retention has deleted. None in an earlier stream.
+    pub(crate) fn parents(&self, id: &str, end: &Position) -> Vec<String> {
+        let stream = self.stream_of(end);
+        if stream + 1 < self.begins.len() {
+            return Vec::new();
+        }
+        let shard = self.shards.get(id).or_else(|| self.expired.get(&self.full_name(id, stream)));
         shard.map(|shard| shard.parents.clone()).unwrap_or_default()
     }
 
-    /// All records that were ever put, by shard.
-    pub(crate) fn everything(&self) -> impl Iterator<Item = (&String, &UserRecord)> {
+    /// All records that were ever put, with the shard's name.
+    pub(crate) fn everything(&self) -> impl Iterator<Item = (&str, &UserRecord)> {
         let shards = self.shards.iter().chain(&self.expired);
-        shards.flat_map(|(id, shard)| shard.records().map(move |record| (id, record)))
+        let short = |id: &'_ str| id.find(' ').unwrap_or(id.len());
+        shards.flat_map(move |(id, shard)| shard.records().map(move |record| (&id[..short(id)], record)))
     }
 }

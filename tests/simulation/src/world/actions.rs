@@ -36,6 +36,7 @@ impl World {
                 self.partitions.push(Partition { slot, service, until, resets });
             }
             Action::Split { .. } | Action::Merge { .. } | Action::Resize { .. } => self.reshard(&action),
+            Action::Recreate { shards, back } => self.recreate(shards, back),
         }
     }
 
@@ -86,6 +87,7 @@ impl World {
             lease_table: table_name(slot.sink),
             worker_id: WorkerId::new(name),
             start_at: StartAt::TrimHorizon,
+            fan_out: None,
             repeats: None,
             dead_letters_bucket: "letters".to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
@@ -161,8 +163,21 @@ impl World {
         self.tell(&name, || "is asked to drain".to_owned());
     }
 
+    fn recreate(&mut self, shards: usize, back: Millis) {
+        if self.now < self.kinesis.exists_from {
+            return;
+        }
+        self.count("streams created again");
+        self.tell("world", || format!("the stream is deleted; after {back} ms there is another, with {shards} shards"));
+        for number in self.kinesis.recreate(self.now + back, shards) {
+            self.trimmed.insert(number, self.now);
+        }
+        let begin = self.kinesis.first_sequence();
+        self.dynamodb.tables.values_mut().for_each(|table| table.books.stream_is_another(begin));
+    }
+
     fn reshard(&mut self, action: &Action) {
-        if self.now < self.plan.stream_from {
+        if self.now < self.kinesis.exists_from {
             return;
         }
         let (open, now) = (self.kinesis.open_shards(), self.now);

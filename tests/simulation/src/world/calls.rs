@@ -201,7 +201,7 @@ impl World {
     fn check_parents(&mut self, call: &SinkCall) {
         let shard = call.range.shard.as_str();
         let Some(table) = self.dynamodb.tables.get(&table_name(call.sink)) else { return };
-        for parent in self.kinesis.parents(shard) {
+        for parent in self.kinesis.parents(shard, &call.range.end_inclusive) {
             let was_never_read = !self.kinesis.shards.contains_key(&parent) && !table.rows.contains_key(&parent);
             if !table.books.ended.contains_key(&parent) && !was_never_read {
                 self.violations.push(format!("{shard} is applied before its parent {parent} is at its end"));

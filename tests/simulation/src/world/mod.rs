@@ -259,6 +259,10 @@ impl World {
     }
 
     fn put(&mut self, n: usize) {
+        if self.now < self.kinesis.exists_from {
+            // A producer waits for the stream.
+            return self.at(self.kinesis.exists_from, Event::Put(n));
+        }
         let Put { records, .. } = &self.plan.puts[n];
         let mut aggregator = Aggregator::new(1 << 20);
         for (number, key, value, fate) in records {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::calls::has_passed;
 use super::{END_PATIENCE, Event, LOOK_EVERY, Lost, Outcome, PATIENCE, Running, Then, World, sink_name, table_name};
-use crate::dynamodb::{Checkpoint, Item, Table, checkpoint};
-use crate::record::Fate;
+use crate::dynamodb::{Checkpoint, Item, Table, checkpoint, known_sequence};
+use crate::record::{Fate, UserRecord};
 
 impl World {
     /// Looks whether everything is at rest; if so, ends, and judges when that is done.
@@ -54,8 +54,22 @@ impl World {
         }
         (0..self.stores.len()).find_map(|sink| {
             let table = self.dynamodb.tables.get(&table_name(sink))?;
+            if let Some(left_over) = self.left_over(table) {
+                return Some(left_over);
+            }
             self.kinesis.shards.keys().find_map(|shard| self.restless_shard(table, sink, shard))
         })
+    }
+
+    /// A lease that waits to be read although the stream does not have its shard.
+    fn left_over(&self, table: &Table) -> Option<String> {
+        let is_left_over = |key: &str, row: &Item| {
+            key.starts_with("shardId-")
+                && !self.kinesis.shards.contains_key(key)
+                && checkpoint(row) != Ok(Checkpoint::ShardEnd)
+        };
+        let (key, _) = table.rows.iter().find(|(key, row)| is_left_over(key, row))?;
+        Some(format!("there is a lease of {key}, which is gone"))
     }
 
     fn restless_shard(&self, table: &Table, sink: usize, id: &str) -> Option<String> {
@@ -64,6 +78,9 @@ impl World {
         let checkpoint = checkpoint(row).unwrap_or(Checkpoint::Begin);
         if row.contains_key("pendingCheckpoint") {
             return Some(format!("{id} has a range pinned"));
+        }
+        if known_sequence(row).is_some_and(|known| known < shard.first_sequence) && checkpoint == Checkpoint::ShardEnd {
+            return Some(format!("the lease of {id} is one of an earlier stream"));
         }
         if !shard.is_open() && checkpoint != Checkpoint::ShardEnd {
             return Some(format!("{id} is not processed to its end: {checkpoint:?}"));
@@ -80,7 +97,10 @@ impl World {
     fn judge(&mut self) {
         for sink in 0..self.stores.len() {
             let lost = self.lost(sink);
-            let all: Vec<_> = self.kinesis.everything().map(|(id, record)| (id.as_str(), record)).collect();
+            let full = |(id, record): (&str, &'_ UserRecord)| self.kinesis.shard_with(id, &record.position);
+            let names: Vec<_> = self.kinesis.everything().map(full).collect();
+            let all: Vec<_> =
+                self.kinesis.everything().zip(&names).map(|((_, record), name)| (name.as_str(), record)).collect();
             let mut wrong = self.stores[sink].check(&all, &lost);
             wrong.extend(self.wrong_leases(sink));
             wrong.extend(self.wrong_letters(sink, &lost));
@@ -93,7 +113,7 @@ impl World {
     /// Records that retention deleted before the checkpoint had passed them.
     fn lost(&self, sink: usize) -> Lost {
         let moves = self.dynamodb.tables.get(&table_name(sink)).map(|table| &table.books.moves);
-        let is_lost = |shard: &str, record: &&crate::record::UserRecord| {
+        let is_lost = |shard: &str, record: &&UserRecord| {
             let passed =
                 moves.into_iter().flatten().find(|(_, id, to)| id == shard && has_passed(*to, &record.position));
             let trimmed = self.trimmed.get(&record.number);
@@ -114,6 +134,7 @@ impl World {
             let end = self.stores[sink]
                 .ranges
                 .get(key.as_str())
+                .filter(|_| self.kinesis.first_sequence() <= sequence)
                 .and_then(|ranges| ranges.values().last())
                 .map(|range| (range.end.sequence.as_str().to_owned(), range.end.sub_sequence));
             let expected = (sequence.to_string(), sub);
@@ -125,7 +146,7 @@ impl World {
 
     fn wrong_letters(&self, sink: usize, lost: &Lost) -> Vec<String> {
         let name = sink_name(sink);
-        let letter = |record: &&crate::record::UserRecord| {
+        let letter = |record: &&UserRecord| {
             let position = &record.position;
             let key = (name.clone(), position.sequence.to_string(), position.sub_sequence);
             let letters = self.letters.letters.get(&key).copied().unwrap_or(0);
