@@ -26,7 +26,8 @@ cargo xtask COMMAND
   manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      the main job at the size of a month and a year; with `paths`, each path alone on a stand-in for AWS
-  plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, walks over hundreds of specs
+  plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, hundreds of specs,
+                       a thousand Pipelines; half an hour and more
   argocd [-- ARGS]     Argo CD itself, built once, over a git repository with Pipelines: in sync for five minutes
   cluster up | down | kubectl … | helm … | run …   a real cluster on this machine, with the image of this working copy
   cluster test         what happens on a cluster, in full; see tests/cluster
@@ -57,8 +58,8 @@ fn main() -> anyhow::Result<ExitCode> {
         "kill" => bench::kill(rest),
         "leases" => bench::leases(rest),
         "chaos" => bench::chaos(rest),
-        "plane" => test::in_full("plane", rest),
-        "argocd" => test::in_full("argocd", rest),
+        "plane" => test::in_full(&["plane", "scale"], rest),
+        "argocd" => test::in_full(&["argocd"], rest),
         "help" | "--help" | "-h" => {
             print_usage();
             Ok(ExitCode::SUCCESS)

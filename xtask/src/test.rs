@@ -12,12 +12,15 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A test program that `cargo test` runs in a short form, in full. ARGS go to the program, such as the name of a test.
-pub(crate) fn in_full(program: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    // One of the tests on the control plane runs the operator's program itself.
+/// Test programs that `cargo test` runs in a short form, in full. ARGS go to each, such as the name of a test.
+pub(crate) fn in_full(programs: &[&str], arguments: &[String]) -> anyhow::Result<ExitCode> {
+    // One of them runs the operator's program itself.
     process::run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bin", "penstock-operator"]))?;
-    let mut tests = cargo(["test", "--release", "--locked", "--workspace", "--test", program, "--"]);
-    process::run(tests.args(arguments).env("PENSTOCK_FULL", "1"))?;
+    let mut tests = cargo(["test", "--release", "--locked", "--workspace"]);
+    for program in programs {
+        tests.args(["--test", program]);
+    }
+    process::run(tests.arg("--").args(arguments).env("PENSTOCK_FULL", "1"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,13 +3,14 @@
 pub mod decide;
 pub mod diff;
 pub mod error;
+pub mod moved;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub use error::ApplyError;
 
@@ -105,12 +106,47 @@ async fn one(
             Err(ApplyError::Going { kind: child.kind, name: child.name.clone() })
         }
         Step::Apply => {
-            let parameters = PatchParams::apply(FIELD_MANAGER).force();
-            let live = api.patch(&child.name, &parameters, &Patch::Apply(&child.object)).await.map_err(failed)?;
+            let live = put(child, found.as_deref(), &api).await.map_err(failed)?;
             tracing::info!(kind = child.kind.as_str(), child = child.name, "a child has been applied");
             Ok(Outcome::Now(Arc::new(live)))
         }
     }
+}
+
+/// Applies a child, and takes away what of it somebody has given another key. I/O: a call, and one or two more for the latter.
+async fn put(child: &Child, found: Option<&Live>, api: &Api<Live>) -> kube::Result<Live> {
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let object = Patch::Apply(&child.object);
+    let apply = || api.patch(&child.name, &parameters, &object);
+    let Some((found, moved)) = found.map(|live| (live, moved::moved(&live.value(), &child.object))) else {
+        return apply().await;
+    };
+    match take_away(child, found, &moved, api).await {
+        Ok(()) => apply().await,
+        // There has to be one, or it is another by now: ours comes first.
+        Err(error) if error::of_call(&error) == error::Verdict::Rejected => {
+            let live = apply().await?;
+            take_away(child, &live, &moved, api).await?;
+            Ok(live)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What has been taken away is nobody's any more: it leaves no trace in who manages what. I/O.
+async fn take_away(child: &Child, live: &Live, moved: &[Value], api: &Api<Live>) -> kube::Result<()> {
+    let removal = moved::removal(&live.value(), &child.object, moved);
+    if removal.as_array().is_none_or(Vec::is_empty) {
+        return Ok(());
+    }
+    let patch = serde_json::from_value(removal).map_err(kube::Error::SerdeError)?;
+    api.patch(&child.name, &PatchParams::default(), &Patch::<()>::Json(patch)).await?;
+    tracing::info!(
+        kind = child.kind.as_str(),
+        child = child.name,
+        "what somebody had given another key was taken away"
+    );
+    Ok(())
 }
 
 /// Deletes children. I/O: reads the Pipeline again first, since what was observed may be old; then a call each.

@@ -3,6 +3,7 @@
 //! [`Plane`] starts the two, from a binary that is built from the Go module beside this crate when it is first asked for.
 //! [`World`] is one test's part of it: a namespace, an AWS account of its own (the embedded engines), the operator as a
 //! library with the rights of the chart's role and no others, and something that fills in the status of Deployments.
+//! [`Installation`] is the operator as it ships: the program, with the chart's rights in the whole cluster.
 //! [`Wire`] stands between the operator and both, sees every call, and may lose, refuse or withhold it. [`Audit`] is what the
 //! API server itself says that it was asked for.
 //!
@@ -11,6 +12,7 @@
 mod account;
 mod audit;
 mod deployments;
+mod operator_process;
 mod plane;
 mod rights;
 mod snapshot;
@@ -21,9 +23,16 @@ mod world;
 pub use account::{Account, Inventory};
 pub use audit::{Audit, Request};
 pub use deployments::{BROKEN_IMAGE, roll_out};
+pub use operator_process::{Installation, OperatorProcess};
 pub use plane::{Plane, free_ports, shared};
 pub use rights::{OPERATOR, Right, granted, manifests, rules, token};
 pub use snapshot::{children, masked};
 pub use wait::{eventually, steady};
 pub use wire::{Answer, Call, Fault, Lists, Outcome, Script, Target, Wire};
 pub use world::{Manifest, Operator, World, condition};
+
+/// Whether the long forms are wanted: every crash point, hundreds of specs, a thousand Pipelines. `cargo xtask plane` sets it.
+#[must_use]
+pub fn full() -> bool {
+    std::env::var_os("PENSTOCK_FULL").is_some()
+}

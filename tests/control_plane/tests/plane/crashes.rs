@@ -2,9 +2,8 @@
 
 use anyhow::Context;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use penstock_control_plane::{Plane, Wire, World, shared};
+use penstock_control_plane::{Plane, Wire, World, full, shared};
 
-use crate::full;
 use crate::story::{Life, story};
 
 /// Crashes that are tried at one time.

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, ensure};
 use futures::stream::{self, StreamExt as _};
-use penstock_control_plane::{Answer, Call, Fault, Plane, Target, Wire, World, shared};
+use penstock_control_plane::{Answer, Call, Fault, Plane, Target, Wire, World, full, shared};
 use tokio::sync::OnceCell;
 
-use crate::full;
 use crate::story::{Life, story};
 
 /// Lives at one time. Most of their time they wait.

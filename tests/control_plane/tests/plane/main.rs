@@ -4,6 +4,7 @@
 mod crashes;
 mod drift;
 mod faults;
+mod fields;
 mod fresh;
 mod leaders;
 mod life;
@@ -13,8 +14,3 @@ mod story;
 mod verdicts;
 mod walks;
 mod watches;
-
-/// Whether the long forms are wanted: every crash point, hundreds of specs. `cargo xtask plane` sets it.
-fn full() -> bool {
-    std::env::var_os("PENSTOCK_FULL").is_some()
-}

@@ -63,6 +63,7 @@ fn config(stream: String, lease_table: String, id: String) -> ConsumerConfig {
         stream,
         worker_id: WorkerId::new(id),
         start_at: StartAt::TrimHorizon,
+        fan_out: None,
         repeats: None,
         dead_letters_bucket: BUCKET.to_owned(),
         dead_letters_prefix: "dead/".to_owned(),

@@ -9,11 +9,10 @@ mod troubles;
 use anyhow::{Context, ensure};
 use futures::stream::{self, StreamExt as _};
 use penstock_api::check::check;
-use penstock_control_plane::{Inventory, Manifest, Plane, Wire, World, shared};
+use penstock_control_plane::{Inventory, Manifest, Plane, Wire, World, full, shared};
 use serde_json::Value;
 
 use crate::fresh::{fresh, is_as_fresh};
-use crate::full;
 use generator::Walk;
 use troubles::Trouble;
 
