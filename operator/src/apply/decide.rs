@@ -82,14 +82,20 @@ pub fn step(child: &Child, live: Option<&Live>, identity: &Identity, resources_r
     Step::Apply
 }
 
-fn is_as_built(child: &Child, live: &Live) -> bool {
+/// Whether what was applied last is what was built: whatever differs was changed by somebody else.
+#[must_use]
+pub fn was_applied(child: &Child, live: &Live) -> bool {
     let hash = child.object["metadata"]["annotations"][APPLIED_ANNOTATION].as_str();
+    hash == live.annotation(APPLIED_ANNOTATION)
+}
+
+fn is_as_built(child: &Child, live: &Live) -> bool {
     let mut built = child.object.clone();
     // A live object has no type: see there.
     for field in ["apiVersion", "kind"] {
         built.as_object_mut().map(|object| object.remove(field));
     }
-    hash == live.annotation(APPLIED_ANNOTATION) && diff::holds(&live.value(), &built)
+    was_applied(child, live) && diff::holds(&live.value(), &built)
 }
 
 fn rests(deployment: &Value) -> bool {

@@ -118,9 +118,9 @@ async fn put(child: &Child, found: Option<&Live>, api: &Api<Live>) -> kube::Resu
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let object = Patch::Apply(&child.object);
     let apply = || api.patch(&child.name, &parameters, &object);
-    let Some((found, moved)) = found.map(|live| (live, moved::moved(&live.value(), &child.object))) else {
-        return apply().await;
-    };
+    // What a former apply has put there goes by this one.
+    let Some(found) = found.filter(|live| decide::was_applied(child, live)) else { return apply().await };
+    let moved = moved::moved(&found.value(), &child.object);
     match take_away(child, found, &moved, api).await {
         Ok(()) => apply().await,
         // There has to be one, or it is another by now: ours comes first.

@@ -1,6 +1,6 @@
 //! Which events of a Pipeline ask for a reconcile: not those of the status that the reconcile itself has written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kube::runtime::controller::{ReconcileReason, ReconcileRequest};
 use kube::runtime::reflector::ObjectRef;
@@ -46,7 +46,7 @@ impl Triggers {
             }
             Event::InitDone => {
                 let listed = self.listed.take().unwrap_or_default();
-                let there: Vec<_> = listed.iter().map(ObjectRef::from_obj).collect();
+                let there: HashSet<_> = listed.iter().map(ObjectRef::from_obj).collect();
                 for (_, seen) in self.seen.extract_if(|object, _| !there.contains(object)) {
                     turned.gone.push(seen.uid);
                 }

@@ -2,18 +2,17 @@
 //! A program of its own, so that nothing else runs beside what is measured.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use futures::stream::{Stream, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
-use kube::core::DynamicObject;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
-use penstock_control_plane::{Installation, Manifest, Plane, World, condition, eventually, full, steady};
+use penstock_control_plane::{Installation, Manifest, Plane, World, condition, full, steady};
 use serde_json::json;
 
 /// What an operator could write.
@@ -32,7 +31,9 @@ const WRITTEN: [&str; 9] = [
 const MEMORY: u64 = 64 << 20;
 /// An edit shows in the child within this, 99 times of 100. Measured in the full form only.
 const EDIT: Duration = Duration::from_secs(1);
-/// Pipelines that are made or asked for at one time.
+/// Between one Pipeline that becomes ready and the next, and between an edit and its effect, on a busy machine.
+const PROGRESS: Duration = Duration::from_secs(120);
+/// Pipelines that are made at one time.
 const AT_ONCE: usize = 8;
 
 /// How much there is of everything.
@@ -64,13 +65,6 @@ async fn writes(world: &World) -> anyhow::Result<f64> {
     Ok(counted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
 }
 
-async fn ready(world: &World) -> anyhow::Result<usize> {
-    let pipelines = world.pipelines().list(&ListParams::default()).await?.items;
-    let is_ready =
-        |pipeline: &&DynamicObject| condition(pipeline, "Ready").is_some_and(|ready| ready["status"] == "True");
-    Ok(pipelines.iter().filter(is_ready).count())
-}
-
 async fn make(world: &World, many: usize) -> anyhow::Result<()> {
     let minimal = Manifest::example("minimal")?;
     let api = world.pipelines();
@@ -81,15 +75,28 @@ async fn make(world: &World, many: usize) -> anyhow::Result<()> {
         async move { anyhow::Ok(api.create(&PostParams::default(), &serde_json::from_value(manifest.0)?).await?) }
     });
     futures::stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await?;
-    // However long AWS's limits make it take, it must go on.
-    let mut reached = 0;
-    while reached < many {
-        reached = eventually("more Pipelines are ready", async || {
-            let now = ready(world).await?;
-            ensure!(now > reached, "{now} of {many} are ready");
-            Ok(now)
-        })
-        .await?;
+    all_ready(world, many).await
+}
+
+/// Waits until they are ready: however long AWS's limits make it take, it must go on.
+async fn all_ready(world: &World, many: usize) -> anyhow::Result<()> {
+    // Told by a watch: a thousand of them listed again and again would keep the machine busy.
+    let mut changes =
+        watcher(world.pipelines(), watcher::Config::default()).default_backoff().applied_objects().boxed();
+    let mut ready = HashSet::new();
+    while ready.len() < many {
+        let seen = ready.len();
+        let progress = async {
+            while ready.len() == seen {
+                let pipeline = changes.try_next().await?.context("the watch has ended")?;
+                if condition(&pipeline, "Ready").is_some_and(|ready| ready["status"] == "True") {
+                    ready.insert(pipeline.name_any());
+                }
+            }
+            anyhow::Ok(())
+        };
+        let waited = tokio::time::timeout(PROGRESS, progress).await;
+        waited.with_context(|| format!("no more than {seen} of {many} become ready"))??;
     }
     Ok(())
 }
@@ -139,7 +146,7 @@ async fn changed(events: &mut Events, name: &str, seen: &mut HashMap<String, Str
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), change).await.with_context(|| format!("{name} does not change"))?
+    tokio::time::timeout(PROGRESS, change).await.with_context(|| format!("{name} does not change"))?
 }
 
 fn configuration(deployment: &Deployment) -> String {

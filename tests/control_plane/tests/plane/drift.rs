@@ -1,11 +1,12 @@
 //! What others do to our objects: ours is repaired, theirs is left alone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::ensure;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServicePort};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use penstock_control_plane::{Manifest, Wire, World, eventually, shared, steady};
 use serde_json::{Value, json};
@@ -55,6 +56,43 @@ async fn our_fields_are_repaired_and_a_deleted_child_is_made_again() {
         ensure!(deployment.template.spec == wanted.template.spec, "{:?}", deployment.template.spec);
         ensure!(configurations.get(&its_name).await?.data == configuration.data, "the configuration differs");
         services.get("ecommerce-orders").await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// To the API server a port with another number, or a container with another name, is another one.
+#[tokio::test]
+async fn an_item_whose_key_was_changed_gets_it_back_and_one_that_was_added_stays() {
+    let Some((world, _wire, _operator)) = started("moved").await else { return };
+    let parameters = PostParams { field_manager: Some("somebody".to_owned()), ..PostParams::default() };
+    let services: Api<Service> = Api::namespaced(world.client.clone(), &world.namespace);
+    let mut service = services.get("ecommerce-orders").await.unwrap();
+    let ports = service.spec.as_mut().unwrap().ports.as_mut().unwrap();
+    let extra = ServicePort { name: Some("extra".to_owned()), port: 9999, ..ports[0].clone() };
+    let expected = BTreeMap::from_iter(ports.iter().chain([&extra]).map(|port| (port.name.clone(), port.port)));
+    ports[0].port += 1;
+    ports.push(extra);
+    services.replace("ecommerce-orders", &parameters, &service).await.unwrap();
+    eventually("the Service has its ports, and the one that was added", async || {
+        let ports = services.get("ecommerce-orders").await?.spec.and_then(|spec| spec.ports).unwrap_or_default();
+        let ports = BTreeMap::from_iter(ports.into_iter().map(|port| (port.name, port.port)));
+        ensure!(ports == expected, "{ports:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), &world.namespace);
+    let mut deployment = deployments.get("ecommerce-raw").await.unwrap();
+    let before = deployment.spec.clone().unwrap().template.spec;
+    let containers = &mut deployment.spec.as_mut().unwrap().template.spec.as_mut().unwrap().containers;
+    containers[0].name = "renamed".to_owned();
+    deployments.replace("ecommerce-raw", &parameters, &deployment).await.unwrap();
+    eventually("the container has its name", async || {
+        let now = deployments.get("ecommerce-raw").await?.spec.unwrap_or_default().template.spec;
+        ensure!(now == before, "{now:?}");
         Ok(())
     })
     .await

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
-use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt as _};
 use penstock_control_plane::{Manifest, Wire, World, children, eventually, shared, steady};
 use penstock_operator::names;
 use serde_json::{Value, json};
@@ -126,6 +127,28 @@ async fn an_edit_of_one_sink_rolls_that_sink_alone() {
     let touched: Vec<_> = before.keys().filter(|name| !untouched(name)).map(|name| name.as_str()).collect();
     assert!(touched.contains(&"Deployment/ecommerce-raw"));
     assert!(touched.iter().all(|name| name.contains("/ecommerce-raw")), "{touched:?}");
+}
+
+#[tokio::test]
+async fn another_secret_takes_the_place_of_the_former_in_one_step() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "secret").await.unwrap();
+    let wire = Wire::default();
+    let _operator = world.operator(&wire).await.unwrap();
+    let manifest = Manifest::example("ecommerce").unwrap();
+    world.apply(&manifest).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
+    let other = json!({ "metadata": { "name": "other-keys" }, "stringData": { "shop": "another-key" } });
+    secrets.create(&PostParams::default(), &serde_json::from_value(other).unwrap()).await.unwrap();
+    let before = wire.writes().len();
+    world.apply(&manifest.with("/spec/sources/0/http/auth/apiKeys/secretName", "other-keys").unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    steady("the operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
+    // A step in between would roll the pods twice.
+    let writes = wire.writes()[before..].iter().map(|outcome| outcome.call.to_string()).collect::<Vec<_>>();
+    let of_pods: Vec<_> = writes.iter().filter(|call| call.ends_with("/deployments/ecommerce-orders")).collect();
+    assert_eq!(of_pods.len(), 1, "{writes:#?}");
 }
 
 #[tokio::test]
