@@ -35,6 +35,12 @@ struct Args {
     /// The longest that a request hangs or a worker is frozen, in milliseconds; a lease expires after 10 seconds.
     #[arg(long, default_value_t = 12_000)]
     patience: u64,
+    /// The source puts each row by itself.
+    #[arg(long)]
+    no_aggregation: bool,
+    /// The stream keeps its shards.
+    #[arg(long)]
+    no_resharding: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -47,6 +53,8 @@ fn main() -> anyhow::Result<ExitCode> {
         rate: args.rate,
         workers: usize::from(args.workers),
         patience: Duration::from_millis(args.patience),
+        aggregated: !args.no_aggregation,
+        resharded: !args.no_resharding,
     };
     let mut wrong = Vec::new();
     for seed in first..first.saturating_add(args.runs) {
