@@ -14,7 +14,7 @@ pub struct ValidatedPipeline {
     pub identity: Identity,
     /// The generation of its spec.
     pub generation: i64,
-    /// Its stages, sources first.
+    /// Its stages: sources, sinks, apis.
     pub stages: Vec<ValidatedStage>,
     /// Where AWS is.
     pub aws: AwsTarget,
@@ -29,7 +29,7 @@ pub struct ValidatedPipeline {
 pub struct ValidatedStage {
     /// Its name.
     pub name: String,
-    /// Whether it takes records in or stores them.
+    /// Whether it takes records in, stores them or answers questions about them.
     pub role: Role,
     /// Its whole configuration.
     pub config: StageConfig,
@@ -45,13 +45,15 @@ pub struct ValidatedStage {
     pub affinity: Option<Affinity>,
 }
 
-/// Whether a stage takes records in or stores them.
+/// Whether a stage takes records in, stores them or answers questions about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// It takes records in.
     Source,
     /// It stores them.
     Sink,
+    /// It answers questions about what was stored.
+    Api,
 }
 
 impl Role {
@@ -61,7 +63,14 @@ impl Role {
         match self {
             Self::Source => "source",
             Self::Sink => "sink",
+            Self::Api => "api",
         }
+    }
+
+    /// Whether others ask it over HTTP.
+    #[must_use]
+    pub fn serves(self) -> bool {
+        matches!(self, Self::Source | Self::Api)
     }
 }
 
@@ -132,14 +141,17 @@ pub fn validate(pipeline: &Pipeline, settings: &Settings) -> Result<ValidatedPip
 fn stage(spec: &PipelineSpec, config: StageConfig) -> Result<ValidatedStage, ValidationError> {
     let source = spec.sources.iter().find(|source| source.name == config.name);
     let sink = spec.sinks.iter().find(|sink| sink.name == config.name);
-    let (replicas, suspend, template) = match (source, sink) {
-        (Some(source), _) => (source.replicas, source.suspend, source.template.clone()),
-        (None, Some(sink)) => (sink.replicas, sink.suspend, sink.template.clone()),
-        (None, None) => (None, None, None),
+    let api = spec.apis.iter().flatten().find(|api| api.name == config.name);
+    let (replicas, suspend, template) = match (source, sink, api) {
+        (Some(source), _, _) => (source.replicas, source.suspend, source.template.clone()),
+        (None, Some(sink), _) => (sink.replicas, sink.suspend, sink.template.clone()),
+        (None, None, Some(api)) => (api.replicas, api.suspend, api.template.clone()),
+        (None, None, None) => (None, None, None),
     };
     let (role, secret) = match &config.kind {
         StageKind::Http(http) => (Role::Source, http.api_keys_secret.clone()),
         StageKind::Sink(_) => (Role::Sink, None),
+        StageKind::Api(api) => (Role::Api, api.api_keys_secret.clone()),
     };
     let template = template.unwrap_or_default();
     let affinity = template.affinity.clone().map(serde_json::Value::Object).map(serde_json::from_value).transpose();
@@ -170,7 +182,7 @@ mod tests {
     fn the_example_makes_sense() {
         let validated = validate(&PipelineFixture::ecommerce().object(), &settings()).unwrap();
         let names: Vec<_> = validated.stages.iter().map(|stage| (stage.name.as_str(), stage.role)).collect();
-        assert_eq!(names, [("orders", Role::Source), ("raw", Role::Sink), ("tables", Role::Sink)]);
+        assert_eq!(names, [("orders", Role::Source), ("raw", Role::Sink), ("tables", Role::Sink), ("shop", Role::Api)]);
         assert_eq!(validated.secrets(), ["ecommerce-keys"]);
     }
 

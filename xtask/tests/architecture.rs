@@ -8,8 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Sources and sinks: they meet in contract, runtime, process, stream and consumer, never each other.
-const STAGES: [&str; 3] = ["penstock-ingest", "penstock-raw-storage", "penstock-dynamodb"];
+/// Sources, sinks and apis: they meet in contract, runtime, process, stream and consumer, never each other.
+const STAGES: [&str; 4] = ["penstock-ingest", "penstock-raw-storage", "penstock-dynamodb", "penstock-query"];
 const EVERYTHING_ELSE_THAT_RUNS: [&str; 3] = ["penstock-consumer", "penstock-client", "penstock-embedded"];
 /// Crates that decide and never do: no runtime, no network, no AWS.
 const PURE: [&str; 2] = ["penstock-contract", "penstock-api"];

@@ -74,7 +74,7 @@ pub fn schema() -> Value {
             "status": of::<PipelineStatus>(),
         },
     });
-    for rule in RULES {
+    for rule in RULES.iter() {
         for node in rule.at {
             structural::add_rule(&mut schema, node, rule);
         }

@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::plan::{BucketPlan, Plan, SinkStage, SinkTarget, StageConfig, StageKind, TablePurpose, WriteTarget};
-use crate::spec::DeletionPolicy;
+use crate::plan::{
+    ApiStage, BucketPlan, Plan, SinkStage, SinkTarget, StageConfig, StageKind, TablePurpose, WriteTarget,
+};
+use crate::spec::{Answer, DeletionPolicy};
 
 use arn::Arns;
 pub use arn::{Account, NoAccount};
@@ -99,6 +101,7 @@ fn of_stage(stage: &StageConfig, account: &Account) -> Policy {
             Policy::of(vec![Statement::new("WriteStream", actions::WRITE_STREAM, vec![arns.stream(&http.stream)])])
         }
         StageKind::Sink(sink) => of_sink(sink, &arns),
+        StageKind::Api(api) => of_api(api, &arns),
     }
 }
 
@@ -131,6 +134,18 @@ fn of_sink(sink: &SinkStage, arns: &Arns<'_>) -> Policy {
     let dead_letters = arns.objects(&sink.dead_letters_bucket, &sink.dead_letters_prefix);
     statements.push(Statement::new("DeadLetters", actions::WRITE_DEAD_LETTERS, vec![dead_letters]));
     Policy::of(statements)
+}
+
+/// Reading, of the tables of its routes only: single items where a route answers one, queries where it answers several.
+fn of_api(api: &ApiStage, arns: &Arns<'_>) -> Policy {
+    let tables = |one: bool| {
+        let routes = api.routes.iter().filter(move |route| (route.answer == Answer::Item) == one);
+        routes.map(|route| arns.table(&route.table)).collect()
+    };
+    Policy::of(vec![
+        Statement::new("GetItems", actions::GET_ITEMS, tables(true)),
+        Statement::new("QueryItems", actions::QUERY_ITEMS, tables(false)),
+    ])
 }
 
 /// What all keys of a template begin with: everything before its first placeholder. `{{` stands for a brace.

@@ -4,12 +4,14 @@
 //! of a plan, `penstock render` prints it, the operator makes pods of it. Every default is filled in here,
 //! so a stage never has one of its own.
 
+mod api;
 mod resources;
 mod stage;
 
 use crate::spec::{Buffer, Pipeline, Sink, Source};
 use crate::units::{self, InvalidUnit};
 
+pub use api::{ApiStage, CorsPlan, RatePlan, RoutePlan};
 pub use resources::{
     BillingPlan, BucketPlan, EncryptionPlan, KeyAttribute, Resources, StreamPlan, TablePlan, TablePurpose,
 };
@@ -21,7 +23,7 @@ pub use stage::{
 /// What follows from a Pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The stages, sources first, in the order of the Pipeline.
+    /// The stages: sources, sinks, apis, each in the order of the Pipeline.
     pub stages: Vec<StageConfig>,
     /// What must exist in AWS before they start.
     pub resources: Resources,
@@ -37,6 +39,14 @@ pub enum PlanError {
         part: String,
         /// The name that does not resolve.
         buffer: String,
+    },
+    /// A route reads a table that no sink fills.
+    #[error("{part} names the table {table:?}, which no sink of the Pipeline fills")]
+    UnknownTable {
+        /// The route.
+        part: String,
+        /// The name that does not resolve.
+        table: String,
     },
     /// A union holds no member, or a key neither field nor template.
     #[error("{part} has none of: {members}")]
@@ -63,7 +73,7 @@ pub enum PlanError {
 /// When the Pipeline would not have passed validation.
 pub fn plan(pipeline: &Pipeline) -> Result<Plan, PlanError> {
     let streams = resources::streams(pipeline)?;
-    let mut stages = Vec::with_capacity(pipeline.spec.sources.len() + pipeline.spec.sinks.len());
+    let mut stages = Vec::new();
     for source in &pipeline.spec.sources {
         let stream = stream_of(&streams, &pipeline.spec.buffers, &source.to, || format!("source {:?}", source.name))?;
         stages.push(stage::http(pipeline, source, stream)?);
@@ -71,6 +81,9 @@ pub fn plan(pipeline: &Pipeline) -> Result<Plan, PlanError> {
     for sink in &pipeline.spec.sinks {
         let stream = stream_of(&streams, &pipeline.spec.buffers, &sink.from, || format!("sink {:?}", sink.name))?;
         stages.push(stage::sink(pipeline, sink, &stream.name)?);
+    }
+    for declared in pipeline.spec.apis.iter().flatten() {
+        stages.push(api::api(pipeline, declared)?);
     }
     let resources = resources::of(pipeline, streams, &stages);
     Ok(Plan { stages, resources })

@@ -8,6 +8,10 @@
 //! and rules over pairs compare short texts. Rules that name `oldSelf` apply to updates only; they sit at
 //! nodes that exist before and after, so that adding or dropping an optional field cannot pass them by.
 
+mod apis;
+
+use std::sync::LazyLock;
+
 /// One rule at one or several nodes of the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
@@ -32,15 +36,17 @@ const INVALID: &str = "FieldValueInvalid";
 const FORBIDDEN: &str = "FieldValueForbidden";
 const REQUIRED: &str = "FieldValueRequired";
 
-/// All rules, from the object down.
-pub const RULES: &[Rule] = &[
+/// All rules: of the whole, of sources, buffers and sinks, from the object down, and of [apis](apis).
+pub static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| [OF_ALL, apis::RULES].concat());
+
+const OF_ALL: &[Rule] = &[
     // A Deployment is named `<pipeline>-<part>`, and its label holds 63 characters. A stream is named
     // `<namespace>.<pipeline>.<part>`, and AWS takes 128: 63 + 1 + 63 fits too.
     Rule {
         code: "name_too_long",
         at: &[""],
-        rule: "(self.spec.sources.map(s, s.name) + self.spec.buffers.map(b, b.name) + self.spec.sinks.map(k, k.name))\
-               .all(n, size(self.metadata.name) + size(n) <= 62)",
+        rule: "(self.spec.sources.map(s, s.name) + self.spec.buffers.map(b, b.name) + self.spec.sinks.map(k, k.name) \
+               + (has(self.spec.apis) ? self.spec.apis.map(a, a.name) : [])).all(n, size(self.metadata.name) + size(n) <= 62)",
         message: "the Pipeline's name and the name of each part may have 62 characters together: pods, streams and \
                   lease tables are named after both",
         reason: INVALID,
@@ -69,8 +75,10 @@ pub const RULES: &[Rule] = &[
         code: "duplicate_name",
         at: &["spec"],
         rule: "self.sources.all(s, !self.buffers.exists(b, b.name == s.name) && !self.sinks.exists(k, k.name == s.name)) \
-               && self.sinks.all(k, !self.buffers.exists(b, b.name == k.name))",
-        message: "a name may be used once in a Pipeline, by one source, buffer or sink",
+               && self.sinks.all(k, !self.buffers.exists(b, b.name == k.name)) \
+               && (!has(self.apis) || self.apis.all(a, !self.sources.exists(s, s.name == a.name) \
+               && !self.buffers.exists(b, b.name == a.name) && !self.sinks.exists(k, k.name == a.name)))",
+        message: "a name may be used once in a Pipeline, by one source, buffer, sink or api",
         reason: INVALID,
         field_path: None,
         cure: "give one of the two another name",
@@ -184,7 +192,7 @@ pub const RULES: &[Rule] = &[
     // The operator finds a stage's pods by these, and Argo CD takes what carries `instance` for its own.
     Rule {
         code: "reserved_label",
-        at: &["spec.sources[].template", "spec.sinks[].template"],
+        at: &["spec.sources[].template", "spec.sinks[].template", "spec.apis[].template"],
         rule: "!has(self.labels) || self.labels.all(k, !k.startsWith('penstock.dev/') && !k.startsWith('app.kubernetes.io/'))",
         message: "labels that begin with `penstock.dev/` or `app.kubernetes.io/` are the operator's own",
         reason: INVALID,
@@ -193,7 +201,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "reserved_annotation",
-        at: &["spec.sources[].template", "spec.sinks[].template"],
+        at: &["spec.sources[].template", "spec.sinks[].template", "spec.apis[].template"],
         rule: "!has(self.annotations) || self.annotations.all(k, !k.startsWith('penstock.dev/'))",
         message: "annotations that begin with `penstock.dev/` are the operator's own",
         reason: INVALID,
@@ -202,7 +210,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         code: "request_above_limit",
-        at: &["spec.sources[].template.resources", "spec.sinks[].template.resources"],
+        at: &["spec.sources[].template.resources", "spec.sinks[].template.resources", "spec.apis[].template.resources"],
         rule: "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits) \
                || quantity(self.requests[k]).compareTo(quantity(self.limits[k])) <= 0)",
         message: "a pod cannot ask for more than its limit",

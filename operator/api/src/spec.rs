@@ -5,6 +5,7 @@
 //! Every string, list and map is bounded, so that the API server can bound the cost of the rules. The rules
 //! that tie fields together stand in [`crate::rules`].
 
+mod api;
 mod buffer;
 pub mod patterns;
 mod sink;
@@ -17,6 +18,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use api::{
+    Answer, Api, ApiLimits, Between, ConsistentReads, Cors, EmptyAnswer, Field, Filter, Operator, Order, Parameter,
+    ParameterType, RateLimit, Route, RouteLimits, SortCondition, Total, TotalFunction,
+};
 pub use buffer::{
     Buffer, DeletionPolicy, DuplicatePolicy, Duplicates, Encryption, EncryptionType, Existing, Kinesis, StreamMode,
 };
@@ -73,7 +78,7 @@ impl Metadata {
     }
 }
 
-/// Where records come in, which streams buffer them, and where they must end up.
+/// Where records come in, which streams buffer them, where they must end up, and what is asked about them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PipelineSpec {
@@ -88,6 +93,10 @@ pub struct PipelineSpec {
     /// Where records end up. Each sink is a stage: a Deployment that reads a buffer at its own pace.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub sinks: Vec<Sink>,
+    /// What is asked about the records that ended up in tables. Each API is a stage: a Deployment with a Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub apis: Option<Vec<Api>>,
     /// Lets the whole Pipeline rest. Nothing is deleted; take the field away and it goes on where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<Suspend>,

@@ -123,7 +123,7 @@ fn pods_wait_for_streams_and_tables_unless_they_only_rest_or_do_the_same_as_befo
     assert_eq!(step(&resting, None, &identity(), false), Step::Apply);
 }
 
-const STAGES: [&str; 3] = ["orders", "raw", "tables"];
+const STAGES: [&str; 4] = ["orders", "raw", "tables", "shop"];
 
 fn settled(rolled_out: &[&str], on_the_way: &[&str]) -> Settled {
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -136,16 +136,16 @@ fn an_old_configuration_goes_when_its_stage_has_rolled_out() {
     let after = PipelineFixture::ecommerce().spec("/sinks/0/s3/rotate/age", "1m").fresh();
     let children = rolled_out(&before);
     let gone = |settled| superfluous(&after, &STAGES, &children, &identity(), &settled);
-    assert!(gone(settled(&["orders", "tables"], &["raw"])).is_empty());
+    assert!(gone(settled(&["orders", "tables", "shop"], &["raw"])).is_empty());
     let old = before.children.iter().find(|child| child.kind == Kind::ConfigMap && child.stage == "raw").unwrap();
-    assert_eq!(gone(settled(&["orders", "raw"], &["tables"])), [(Kind::ConfigMap, old.name.clone())]);
+    assert_eq!(gone(settled(&["orders", "raw", "shop"], &["tables"])), [(Kind::ConfigMap, old.name.clone())]);
 }
 
 #[test]
 fn a_removed_stage_goes_pods_first_when_no_other_is_on_the_way() {
     let children = rolled_out(&PipelineFixture::ecommerce().fresh());
     let after = PipelineFixture::ecommerce().without_sink("raw").fresh();
-    let gone = |settled| superfluous(&after, &["orders", "tables"], &children, &identity(), &settled);
+    let gone = |settled| superfluous(&after, &["orders", "tables", "shop"], &children, &identity(), &settled);
     assert!(gone(settled(&["orders"], &["tables"])).is_empty());
     let kinds: Vec<_> = gone(settled(&["orders"], &[])).into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds.first(), Some(&Kind::Deployment), "a failed stage holds nothing up for ever");
@@ -171,6 +171,6 @@ fn what_a_former_pipeline_has_left_goes_at_once() {
     let former = PipelineFixture::ecommerce().uid("uid-0").fresh();
     let left = child(&former, Kind::Deployment, "ecommerce-raw");
     let children = Children::from([((Kind::Deployment, left.name.clone()), Arc::new(live(&left)))]);
-    let gone = superfluous(&desired, &["orders", "tables"], &children, &identity(), &settled(&[], &["orders"]));
+    let gone = superfluous(&desired, &["orders", "tables", "shop"], &children, &identity(), &settled(&[], &["orders"]));
     assert_eq!(gone, [(Kind::Deployment, "ecommerce-raw".to_owned())]);
 }

@@ -1,4 +1,4 @@
-//! Who may talk to the pods: everybody to a source's port, pods of the cluster to the admin port, nobody else.
+//! Who may talk to the pods: everybody to the port of a source or an api, pods of the cluster to the admin port, nobody else.
 //! What the pods may talk to is not limited: AWS has no fixed addresses.
 
 use k8s_openapi::api::networking::v1::{
@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Part;
 use crate::names::{ADMIN_PORT, HTTP_PORT};
-use crate::validate::Role;
 
 pub(super) fn build(part: Part<'_>) -> NetworkPolicy {
     let port = |port| NetworkPolicyPort {
@@ -19,8 +18,8 @@ pub(super) fn build(part: Part<'_>) -> NetworkPolicy {
     };
     let any_pod =
         NetworkPolicyPeer { namespace_selector: Some(LabelSelector::default()), ip_block: None, pod_selector: None };
-    let http = (part.stage.role == Role::Source)
-        .then(|| NetworkPolicyIngressRule { from: None, ports: Some(vec![port(HTTP_PORT)]) });
+    let http =
+        part.stage.role.serves().then(|| NetworkPolicyIngressRule { from: None, ports: Some(vec![port(HTTP_PORT)]) });
     let admin = NetworkPolicyIngressRule { from: Some(vec![any_pod]), ports: Some(vec![port(ADMIN_PORT)]) };
     NetworkPolicy {
         metadata: part.metadata(part.name()),

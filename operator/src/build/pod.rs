@@ -26,7 +26,9 @@ const SECRETS_FOLDER: &str = "/etc/penstock/secrets";
 const USER: i64 = 65532;
 /// How a stage is told to log as JSON.
 const LOG_FORMAT: &str = "PENSTOCK_LOG_FORMAT";
-/// How long a source goes on answering once it is to end: until every node has heard that it is no endpoint any more.
+/// How long an answer that is streamed may go on once its stage is to end.
+const STREAMED_SECONDS: i64 = 20;
+/// How long a source or an api goes on answering once it is to end: until every node has heard that it is no endpoint any more.
 const UNLISTED_SECONDS: i64 = 10;
 /// How long a sink may take to finish its ranges, write its checkpoints and hand its leases over.
 const HAND_OVER_SECONDS: i64 = 60;
@@ -75,7 +77,7 @@ fn secrets_annotation(part: Part<'_>, around: Surroundings<'_>) -> Option<(Strin
     Some((SECRETS_ANNOTATION.to_owned(), hash(version)))
 }
 
-/// What a drain may take: a source finishes the requests that it has, a sink its ranges.
+/// What a drain may take: a source and an api finish the requests that they have, a sink its ranges.
 pub(crate) fn grace_seconds(stage: &ValidatedStage) -> i64 {
     match &stage.config.kind {
         StageKind::Http(http) => {
@@ -84,6 +86,10 @@ pub(crate) fn grace_seconds(stage: &ValidatedStage) -> i64 {
             UNLISTED_SECONDS.saturating_add(requests).saturating_add(20).min(3600)
         }
         StageKind::Sink(_) => HAND_OVER_SECONDS,
+        StageKind::Api(api) => {
+            let requests = i64::try_from(api.timeout_millis.div_ceil(1000)).unwrap_or(i64::MAX);
+            UNLISTED_SECONDS.saturating_add(requests).saturating_add(STREAMED_SECONDS).min(3600)
+        }
     }
 }
 
@@ -99,7 +105,7 @@ fn pod_security() -> PodSecurityContext {
 }
 
 fn container(part: Part<'_>, image: String, around: Surroundings<'_>) -> Container {
-    let is_source = matches!(part.stage.config.kind, StageKind::Http(_));
+    let serves = part.stage.role.serves();
     let port = |name: &str, port| ContainerPort {
         name: Some(name.to_owned()),
         container_port: port,
@@ -120,9 +126,7 @@ fn container(part: Part<'_>, image: String, around: Surroundings<'_>) -> Contain
             format!("--admin=0.0.0.0:{ADMIN_PORT}"),
         ]),
         env: Some(env(around)),
-        ports: Some(
-            is_source.then(|| port("http", HTTP_PORT)).into_iter().chain([port("admin", ADMIN_PORT)]).collect(),
-        ),
+        ports: Some(serves.then(|| port("http", HTTP_PORT)).into_iter().chain([port("admin", ADMIN_PORT)]).collect()),
         resources: Some(resources(part)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
@@ -134,7 +138,7 @@ fn container(part: Part<'_>, image: String, around: Surroundings<'_>) -> Contain
         startup_probe: Some(probe("/livez", 2, 60)),
         liveness_probe: Some(probe("/livez", 10, 6)),
         readiness_probe: Some(probe("/readyz", 5, 2)),
-        lifecycle: is_source.then(|| Lifecycle {
+        lifecycle: serves.then(|| Lifecycle {
             pre_stop: Some(LifecycleHandler {
                 sleep: Some(SleepAction { seconds: UNLISTED_SECONDS }),
                 ..LifecycleHandler::default()

@@ -20,6 +20,11 @@ pub(crate) fn rests(pipeline: &ValidatedPipeline, stage: &ValidatedStage, draine
         (None, _) => false,
         (Some(Suspend::Now), _) | (Some(Suspend::Drain), Role::Source) => true,
         (Some(Suspend::Drain), Role::Sink) => drained.contains(&stage.name),
+        // It answers until the last record that it could be asked about is stored.
+        (Some(Suspend::Drain), Role::Api) => {
+            let mut sinks = pipeline.stages.iter().filter(|other| other.role == Role::Sink);
+            sinks.all(|sink| sink.suspended || drained.contains(&sink.name))
+        }
     }
 }
 
@@ -47,7 +52,10 @@ mod tests {
 
     #[test]
     fn a_pipeline_that_stops_at_once_stops_everything() {
-        assert_eq!(resting(PipelineFixture::ecommerce().spec("/suspend", "Now"), &[]), ["orders", "raw", "tables"]);
+        assert_eq!(
+            resting(PipelineFixture::ecommerce().spec("/suspend", "Now"), &[]),
+            ["orders", "raw", "tables", "shop"]
+        );
     }
 
     #[test]
@@ -55,7 +63,7 @@ mod tests {
         let draining = || PipelineFixture::ecommerce().spec("/suspend", "Drain");
         assert_eq!(resting(draining(), &[]), ["orders"]);
         assert_eq!(resting(draining(), &["raw"]), ["orders", "raw"]);
-        assert_eq!(resting(draining(), &["raw", "tables"]), ["orders", "raw", "tables"]);
+        assert_eq!(resting(draining(), &["raw", "tables"]), ["orders", "raw", "tables", "shop"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where a source answers.
+//! Where a source or an api answers.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -6,7 +6,7 @@ use penstock_api::plan::StageKind;
 
 use super::Part;
 use crate::names::{self, ADMIN_PORT, SERVICE_PORT};
-use crate::validate::{Role, ValidatedPipeline, ValidatedStage};
+use crate::validate::{ValidatedPipeline, ValidatedStage};
 
 pub(super) fn build(part: Part<'_>) -> Option<Service> {
     let port = |name: &str, port| ServicePort {
@@ -16,7 +16,7 @@ pub(super) fn build(part: Part<'_>) -> Option<Service> {
         target_port: Some(IntOrString::String(name.to_owned())),
         ..ServicePort::default()
     };
-    (part.stage.role == Role::Source).then(|| Service {
+    part.stage.role.serves().then(|| Service {
         metadata: part.metadata(part.name()),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
@@ -28,10 +28,14 @@ pub(super) fn build(part: Part<'_>) -> Option<Service> {
     })
 }
 
-/// Where a source answers inside the cluster.
+/// Where a source or an api answers inside the cluster.
 #[must_use]
 pub fn endpoint(pipeline: &ValidatedPipeline, stage: &ValidatedStage) -> Option<String> {
-    let StageKind::Http(http) = &stage.config.kind else { return None };
+    let path = match &stage.config.kind {
+        StageKind::Http(http) => http.path.as_str(),
+        StageKind::Api(_) => "/",
+        StageKind::Sink(_) => return None,
+    };
     let host = names::child(&pipeline.identity.name, &stage.name);
-    Some(format!("http://{host}.{}.svc{}", pipeline.identity.namespace, http.path))
+    Some(format!("http://{host}.{}.svc{path}", pipeline.identity.namespace))
 }

@@ -23,13 +23,14 @@ fn rolled(before: &Desired, after: &Desired) -> Vec<String> {
 }
 
 #[test]
-fn each_stage_has_its_children_and_only_sources_a_service() {
+fn each_stage_has_its_children_and_those_that_serve_a_service() {
     let desired = PipelineFixture::ecommerce().fresh();
     let kinds = |stage: &str| {
         let of = desired.children.iter().filter(|child| child.stage == stage);
         of.map(|child| child.kind).collect::<Vec<_>>()
     };
     assert_eq!(kinds("orders"), Kind::ALL);
+    assert_eq!(kinds("shop"), Kind::ALL);
     assert_eq!(kinds("raw"), Kind::ALL.into_iter().filter(|kind| *kind != Kind::Service).collect::<Vec<_>>());
 }
 
@@ -63,7 +64,7 @@ fn a_changed_secret_rolls_the_stages_that_use_it() {
     let mut changed = observed(Children::new());
     changed.secrets.insert("ecommerce-keys".to_owned(), Some("uid/8".to_owned()));
     let after = PipelineFixture::ecommerce().built(&settings(), &changed);
-    assert_eq!(rolled(&before, &after), ["orders"]);
+    assert_eq!(rolled(&before, &after), ["orders", "shop"]);
     assert!(template(&after, "ecommerce-orders")["metadata"]["annotations"][SECRETS_ANNOTATION].is_string());
 }
 
@@ -72,7 +73,8 @@ fn a_stage_whose_secret_is_missing_keeps_the_deployment_that_it_has() {
     let mut lacking = observed(Children::new());
     lacking.secrets.insert("ecommerce-keys".to_owned(), None);
     let desired = PipelineFixture::ecommerce().built(&settings(), &lacking);
-    assert_eq!(desired.missing_secrets, [("orders".to_owned(), "ecommerce-keys".to_owned())]);
+    let lack = |stage: &str| (stage.to_owned(), "ecommerce-keys".to_owned());
+    assert_eq!(desired.missing_secrets, [lack("orders"), lack("shop")]);
     let deployments = desired.children.iter().filter(|child| child.kind == Kind::Deployment);
     assert_eq!(deployments.map(|child| child.stage.as_str()).collect::<Vec<_>>(), ["raw", "tables"]);
     let resting = PipelineFixture::ecommerce().spec("/suspend", "Now").built(&settings(), &lacking);
@@ -91,7 +93,7 @@ fn a_new_version_of_the_operator_rolls_nothing_until_the_stage_itself_changes() 
     let image = |name: &str| template(&changed, name)["spec"]["containers"][0]["image"].as_str().unwrap().to_owned();
     assert_eq!((image("ecommerce-raw").as_str(), image("ecommerce-tables").as_str()), ("penstock:2", "penstock:1"));
     let at_once = Settings { roll_on_upgrade: true, ..newer };
-    assert_eq!(rolled(&before, &fixture.built(&at_once, &running())), ["orders", "raw", "tables"]);
+    assert_eq!(rolled(&before, &fixture.built(&at_once, &running())), ["orders", "raw", "tables", "shop"]);
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(crate) struct Args {
     /// The port of the engines; 0 takes a free one.
     #[arg(long, default_value_t = 4566)]
     engine_port: u16,
-    /// The port of the first HTTP source, each further one has the next; 0 takes free ones.
+    /// The port of the first HTTP source; each further one, and then each API, has the next. 0 takes free ones.
     #[arg(long, default_value_t = 8080)]
     http_port: u16,
     /// The port of the first stage's /livez, /readyz and /metrics, each further stage has the next;

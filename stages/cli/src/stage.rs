@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use penstock_api::plan::{StageConfig, StageKind};
 use penstock_runtime::{Aws, Health, Metrics, Stop, label_logs, serve_admin};
 
-use crate::run::secrets;
+use crate::run::secrets::{self, NamedKey};
 use crate::signals;
 use crate::starting::{self, Surroundings};
 
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     /// The stage's configuration: one element of `stages` in what `penstock render` prints, as YAML or JSON.
     #[arg(long)]
     config: PathBuf,
-    /// The address of an HTTP source.
+    /// The address of an HTTP source or an API.
     #[arg(long, default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
     /// The address of `/livez`, `/readyz` and `/metrics`.
@@ -46,18 +46,23 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let around = Surroundings { aws: Aws::load(&config.aws).await, stop, health, is_alone: false };
     match &config.kind {
         StageKind::Http(stage) => {
-            let keys = match &stage.api_keys_secret {
-                Some(secret) => secrets::read(&args.secrets_dir.join(secret))?,
-                None => Vec::new(),
-            };
+            let keys = keys(&args.secrets_dir, stage.api_keys_secret.as_deref())?;
             starting::http(&config, stage, args.listen, keys, &around).await?.finished().await?;
         }
         StageKind::Sink(stage) => {
             let worker_id = args.worker_id.map_or_else(host_name, Ok)?;
             starting::sink(&config, stage, &worker_id, &around).await?;
         }
+        StageKind::Api(stage) => {
+            let keys = keys(&args.secrets_dir, stage.api_keys_secret.as_deref())?;
+            starting::api(&config, stage, args.listen, keys, &around).await?.finished().await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn keys(folder: &Path, secret: Option<&str>) -> anyhow::Result<Vec<NamedKey>> {
+    Ok(secret.map_or(Ok(Vec::new()), |secret| secrets::read(&folder.join(secret)))?)
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<StageConfig> {

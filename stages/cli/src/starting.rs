@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use penstock_api::plan::{HttpStage, SinkStage, SinkTarget, StageConfig};
+use penstock_api::plan::{ApiStage, HttpStage, SinkStage, SinkTarget, StageConfig};
 use penstock_consumer::{Clients, ConsumerConfig, Summary, WorkerId};
 use penstock_contract::Sink;
 use penstock_dynamodb::DynamoDbSink;
-use penstock_ingest::{ApiKey, ApiKeys, Ingest, IngestContext, Running};
+use penstock_ingest::{Ingest, IngestContext, Running};
+use penstock_query::{Api, ApiContext};
 use penstock_raw_storage::{MemoryBudget, RawStorageSink};
+use penstock_runtime::http::{ApiKey, ApiKeys};
 use penstock_runtime::{Aws, Health, Stop};
 
 use crate::run::secrets::NamedKey;
@@ -44,18 +46,40 @@ pub(crate) async fn http(
     keys: Vec<NamedKey>,
     around: &Surroundings,
 ) -> anyhow::Result<Running> {
-    let api_keys = ApiKeys::default();
-    api_keys.replace(keys.into_iter().map(|named| ApiKey::new(named.name, &named.key)));
     let context = IngestContext {
         pipeline: config.pipeline.clone(),
         name: config.name.clone(),
         listen,
-        api_keys,
+        api_keys: api_keys(keys),
         kinesis: clients(&around.aws).kinesis,
         stop: around.stop.clone(),
         health: around.health.clone(),
     };
     Ingest::start(stage.clone(), context).await.with_context(|| format!("the source {:?} did not start", config.name))
+}
+
+/// Starts an API; it answers when this returns.
+pub(crate) async fn api(
+    config: &StageConfig,
+    stage: &ApiStage,
+    listen: SocketAddr,
+    keys: Vec<NamedKey>,
+    around: &Surroundings,
+) -> anyhow::Result<penstock_query::Running> {
+    let context = ApiContext {
+        pipeline: config.pipeline.clone(),
+        name: config.name.clone(),
+        listen,
+        api_keys: api_keys(keys),
+        dynamodb: clients(&around.aws).dynamodb,
+        stop: around.stop.clone(),
+        health: around.health.clone(),
+    };
+    Api::start(stage.clone(), context).await.with_context(|| format!("the api {:?} did not start", config.name))
+}
+
+fn api_keys(keys: Vec<NamedKey>) -> ApiKeys {
+    keys.into_iter().map(|named| ApiKey::new(named.name, &named.key)).collect()
 }
 
 /// Runs a sink until it is asked to end.

@@ -21,7 +21,7 @@
 //!   another of the new shards. They are stored and acknowledged where the aggregate went.
 //! - More connections than allowed are answered with 503 and closed at once, rather than left to time out.
 //!
-//! The way of a request: `server` → `service` (route, key, limits) → `body` → `rows` (take apart) →
+//! The way of a request: `penstock_runtime::http` → `service` (route, key, limits) → `body` → `rows` (take apart) →
 //! `check` (schema, key, id) → `put` (queue, aggregate, retry) → `answer`.
 
 mod answer;
@@ -30,15 +30,11 @@ mod budget;
 mod check;
 mod compressed;
 mod headers;
-mod keys;
 mod problem;
 mod put;
 mod rows;
-mod server;
 mod service;
-mod stalling;
 mod start;
 mod telemetry;
 
-pub use keys::{ApiKey, ApiKeys};
 pub use start::{Ingest, IngestContext, IngestError, Panicked, Running};

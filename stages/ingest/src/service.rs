@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use penstock_process::cell::ColumnTypes;
+use penstock_runtime::http::{ApiKeys, Denied};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -19,7 +20,6 @@ use crate::budget::{Budget, Hold};
 use crate::check::{CheckedRows, Checker, RowRules};
 use crate::compressed::decompress;
 use crate::headers::{self, Coding, Format, Preferences};
-use crate::keys::{ApiKeys, Denied};
 use crate::problem::{Problem, ProblemKind};
 use crate::put::{Pending, Queue, Trouble};
 use crate::rows::{Made, Shape, split};

@@ -12,17 +12,19 @@ use http::HeaderValue;
 use penstock_api::plan::{HttpStage, PipelineRef};
 use penstock_process::cell::ColumnTypes;
 use penstock_process::{RowSchema, SchemaError, Template, TemplateError};
+use penstock_runtime::http::{ApiKeys, ConnectionLimits, listen, serve};
 use penstock_runtime::{Health, Stop};
 use tokio::sync::Semaphore;
 
 use crate::body::BodyLimits;
 use crate::budget::Budget;
 use crate::check::RowRules;
-use crate::keys::ApiKeys;
 use crate::put::{QueueRoom, Writer};
-use crate::server::{ConnectionLimits, listen, serve};
 use crate::service::{Description, Service, X_ID_FIELD, X_PARTITION_KEY};
 use crate::telemetry::Telemetry;
+
+/// How long requests in flight may take once the stage is asked to end. A row may wait for the stream as long.
+const DRAIN_LIMIT: Duration = Duration::from_secs(45);
 
 /// What the stage needs beside its configuration.
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Ingest {
             telemetry.clone(),
         );
         let patience = Duration::from_millis(stage.body_timeout_millis);
-        let limits = ConnectionLimits { max_connections: stage.max_connections as usize, patience };
+        let limits = ConnectionLimits { max_connections: stage.max_connections as usize, patience, drain: DRAIN_LIMIT };
         let service = Arc::new(Service {
             schema_path: format!("{}/schema", stage.path),
             description: description(&stage),
@@ -152,7 +154,13 @@ impl Ingest {
         });
         tracing::info!(addr = %local_addr, path = %service.path, stream = %stage.stream, "the source takes rows");
         let writing = tokio::spawn(writer.run());
-        let serving = tokio::spawn(serve(listener, service, limits, context.stop.drain, context.health));
+        let watch = service.telemetry.clone();
+        let respond = move |request| {
+            let service = service.clone();
+            // Boxed: a connection waits for its next request most of the time, and is small meanwhile.
+            async move { Box::pin(service.respond(request)).await }
+        };
+        let serving = tokio::spawn(serve(listener, limits, watch, respond, context.stop.drain, context.health));
         let finished = async move {
             // The writer ends when the last connection has given up its way to the queue.
             let served = serving.await;

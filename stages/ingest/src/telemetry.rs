@@ -10,6 +10,7 @@ use metrics::{
     histogram,
 };
 use penstock_api::plan::PipelineRef;
+use penstock_runtime::http::ConnectionWatch;
 use penstock_stream::PutEntry;
 
 use crate::check::RefusedRow;
@@ -129,22 +130,24 @@ impl Telemetry {
         counter!(RETRIES, self.with("reason", reason)).increment(1);
     }
 
-    pub(crate) fn connection_opened(&self) {
-        self.0.connections.increment(1.0);
-    }
-
-    pub(crate) fn connection_closed(&self) {
-        self.0.connections.decrement(1.0);
-    }
-
-    pub(crate) fn turned_away(&self) {
-        self.0.turned_away.increment(1);
-    }
-
     fn with(&self, name: &'static str, value: impl Into<metrics::SharedString>) -> Vec<Label> {
         let mut labels = self.0.labels.clone();
         labels.push(Label::new(name, value));
         labels
+    }
+}
+
+impl ConnectionWatch for Telemetry {
+    fn opened(&self) {
+        self.0.connections.increment(1.0);
+    }
+
+    fn closed(&self) {
+        self.0.connections.decrement(1.0);
+    }
+
+    fn turned_away(&self) {
+        self.0.turned_away.increment(1);
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use common::{CSV, JSON, NDJSON, PATH, Served, StandIn, accepted, codes, request, row, stage, start};
-use penstock_ingest::ApiKey;
+use penstock_runtime::http::ApiKey;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;

@@ -7,6 +7,7 @@ mod admin;
 mod aws;
 mod backoff;
 mod health;
+pub mod http;
 mod open_files;
 mod stop;
 mod telemetry;

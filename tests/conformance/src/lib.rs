@@ -17,6 +17,7 @@ pub use kcl::{Kcl, KclEvent, KclOptions, KclRecord, Retrieval, RunningKcl};
 pub use local_aws::{LocalAws, LocalAwsOptions};
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
+const SCHEMATHESIS: &str = include_str!("../schemathesis.txt");
 
 /// The folder with the scripts.
 #[must_use]
@@ -46,7 +47,20 @@ pub fn penstock() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When there is no `python3` with `venv`, or its packages cannot be installed.
 pub fn python() -> anyhow::Result<PathBuf> {
-    let folder = cache()?.join("python");
+    environment("python", "requirements.txt", REQUIREMENTS)
+}
+
+/// The `schemathesis` command, which tries an API by its OpenAPI document, in an environment of its own.
+///
+/// # Errors
+/// As [`python`].
+pub fn schemathesis() -> anyhow::Result<PathBuf> {
+    let interpreter = environment("schemathesis", "schemathesis.txt", SCHEMATHESIS)?;
+    Ok(interpreter.with_file_name("schemathesis"))
+}
+
+fn environment(name: &str, file: &str, wanted: &str) -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join(name);
     fs::create_dir_all(&folder)?;
     // Tests run side by side, also in several processes: one makes the environment, the others wait.
     let lock = fs::File::create(folder.join("lock"))?;
@@ -54,13 +68,12 @@ pub fn python() -> anyhow::Result<PathBuf> {
     let environment = folder.join("environment");
     let interpreter = environment.join("bin/python");
     let stamp = folder.join("installed.txt");
-    if interpreter.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
+    if interpreter.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
         return Ok(interpreter);
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-    let wanted = scripts().join("requirements.txt");
-    run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "-r"]).arg(wanted))?;
-    fs::write(&stamp, REQUIREMENTS)?;
+    run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "-r"]).arg(scripts().join(file)))?;
+    fs::write(&stamp, wanted)?;
     Ok(interpreter)
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Nothing here decides whether a Pipeline is valid. A rule without an entry is reported as it stands.
 
+mod apis;
+
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -28,7 +30,7 @@ pub(super) fn of(rule: &Rule, node: &Value) -> Vec<Culprit> {
         ("choose_one", _) => unions(rule, node),
         ("name_too_long", _) => long_names(node),
         ("duplicate_name", _) => {
-            repeated(names(node), "name", "a name may be used once, by one source, buffer or sink")
+            repeated(names(node), "name", "a name may be used once, by one source, buffer, sink or api")
         }
         ("duplicate_path", _) => duplicate_paths(node),
         ("duplicate_stream", _) => repeated(streams(node), "stream", "two buffers cannot be the same stream"),
@@ -39,7 +41,7 @@ pub(super) fn of(rule: &Rule, node: &Value) -> Vec<Culprit> {
         ("sums_in_put", _) => present(node, &["set", "add"], rule.message),
         ("attribute_twice", _) => attributes_twice(node),
         ("key_is_written", _) => written_keys(node),
-        _ => Vec::new(),
+        _ => apis::of(rule, node).unwrap_or_default(),
     }
 }
 
@@ -103,7 +105,7 @@ fn long_names(object: &Value) -> Vec<Culprit> {
     const MOST: usize = 62;
     let pipeline = text(&object["metadata"], "name").chars().count();
     let mut culprits = Vec::new();
-    for list in ["sources", "buffers", "sinks"] {
+    for list in ["sources", "buffers", "sinks", "apis"] {
         for (index, item) in items(&object["spec"], list) {
             let name = text(item, "name");
             let length = name.chars().count();
@@ -131,7 +133,7 @@ fn names(spec: &Value) -> Found {
             (Path::default().key(list).index(index).key("name"), text(item, "name").to_owned())
         })
     };
-    of("sources").chain(of("buffers")).chain(of("sinks")).collect()
+    of("sources").chain(of("buffers")).chain(of("sinks")).chain(of("apis")).collect()
 }
 
 fn streams(spec: &Value) -> Found {

@@ -59,5 +59,9 @@ pub const TELL_MISSING: &[&str] = &["s3:ListBucket"];
 pub const PUT_ITEMS: &[&str] = &["dynamodb:BatchWriteItem", "dynamodb:PutItem"];
 /// Items of `write: aggregate`.
 pub const ADD_TO_ITEMS: &[&str] = &["dynamodb:UpdateItem"];
+/// An API reads one item.
+pub const GET_ITEMS: &[&str] = &["dynamodb:GetItem"];
+/// An API reads items of a partition.
+pub const QUERY_ITEMS: &[&str] = &["dynamodb:Query"];
 /// Records that cannot be handled.
 pub const WRITE_DEAD_LETTERS: &[&str] = &["s3:PutObject"];

@@ -152,3 +152,19 @@ fn an_account_is_twelve_digits_or_any() {
     }
     assert!("111122223333".parse::<Account>().is_ok() && "*".parse::<Account>().is_ok());
 }
+
+#[test]
+fn an_api_may_read_the_tables_of_its_routes_and_nothing_else() {
+    let mut asked = shop();
+    let api = r#"{ name: ask, routes: [{ path: "/customers/{CustomerID}", table: customers }] }"#;
+    asked.spec.apis = Some(vec![serde_yaml::from_str(api).unwrap()]);
+    assert_eq!(
+        of(&asked, "*")["stages"]["ask"]["Statement"],
+        json!([{
+            "Sid": "GetItems",
+            "Effect": "Allow",
+            "Action": ["dynamodb:GetItem"],
+            "Resource": ["arn:aws:dynamodb:eu-west-1:*:table/customers"],
+        }])
+    );
+}

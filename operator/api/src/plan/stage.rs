@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{PlanError, StreamPlan, millis_or, of_sink, of_source, resource_name, size_or};
+use super::{ApiStage, PlanError, StreamPlan, millis_or, of_sink, of_source, resource_name, size_or};
 use crate::spec::{
     Aggregation, Compression, DuplicatePolicy, KeyField, KeyType, Number, ObjectFormat, Pipeline, Sink, Source,
     StartAt, Table, Write,
@@ -16,7 +16,7 @@ use crate::spec::{
 pub struct StageConfig {
     /// Whose stage it is.
     pub pipeline: PipelineRef,
-    /// The stage's name: that of the source or sink.
+    /// The stage's name: that of the source, sink or api.
     pub name: String,
     /// Where AWS is.
     pub aws: AwsTarget,
@@ -54,6 +54,8 @@ pub enum StageKind {
     Http(HttpStage),
     /// Reads a stream and stores its records.
     Sink(SinkStage),
+    /// Answers questions about what was stored.
+    Api(ApiStage),
 }
 
 /// An HTTP endpoint in front of a stream. Sizes are in bytes, times in milliseconds.
@@ -344,7 +346,7 @@ fn table_target(sink: &Sink, table: &Table) -> Result<TableTarget, PlanError> {
     })
 }
 
-fn config(pipeline: &Pipeline, name: &str, kind: StageKind) -> StageConfig {
+pub(super) fn config(pipeline: &Pipeline, name: &str, kind: StageKind) -> StageConfig {
     StageConfig {
         pipeline: PipelineRef {
             namespace: pipeline.metadata.namespace().to_owned(),

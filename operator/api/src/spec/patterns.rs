@@ -29,6 +29,10 @@ pub const KEY_PREFIX: &str = "^[A-Za-z0-9!_.*'()=-][A-Za-z0-9!_.*'()/=-]*$";
 pub const FIELD: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 /// The path of an HTTP route.
 pub const HTTP_PATH: &str = "^(/[A-Za-z0-9._~-]+)+$";
+/// The path of an API's route: parameters stand in braces.
+pub const ROUTE_PATH: &str = "^(/([A-Za-z0-9._~-]+|[{][A-Za-z_][A-Za-z0-9_]*[}]))+$";
+/// The origin of a web page (RFC 6454), or all.
+pub const ORIGIN: &str = "^([*]|https?://[A-Za-z0-9._-]+(:[0-9]{1,5})?)$";
 /// The name of a Secret: a DNS subdomain (RFC 1123).
 pub const SECRET_NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// The key of a label, an annotation or a taint.
@@ -62,6 +66,10 @@ pub fn meaning(pattern: &str) -> Option<&'static str> {
         }
         FIELD => "a field's name: letters, digits and `_`, with no digit in front",
         HTTP_PATH => "a path with a slash in front and none at the end, such as `/orders`",
+        ROUTE_PATH => {
+            "a path with a slash in front and none at the end, whose parts are texts or parameters, such as `/invoices/{InvoiceNo}`"
+        }
+        ORIGIN => "the origin of a page, such as `https://shop.example`, or `*` for all",
         SECRET_NAME => "a Secret's name: lower-case letters, digits, dots and dashes",
         LABEL_KEY => "a label's key, such as `example.com/zone`",
         IMAGE => "an image, such as `ghcr.io/example/penstock:1.2.3`",

@@ -73,7 +73,7 @@ pub struct Http {
     pub limits: Option<HttpLimits>,
 }
 
-/// Who may post.
+/// Who may use an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Auth {

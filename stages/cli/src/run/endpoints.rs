@@ -22,6 +22,7 @@ pub(super) struct Endpoints {
     aws_endpoint_url: Option<String>,
     region: String,
     sources: Vec<SourceEndpoint>,
+    apis: Vec<ApiEndpoint>,
     /// Base URL of `/livez`, `/readyz` and `/metrics` of each stage.
     admin: BTreeMap<String, String>,
     /// The page that shows the Pipeline.
@@ -61,12 +62,26 @@ pub(super) struct SourceEndpoint {
     pub api_key_file: Option<String>,
 }
 
+/// A query API.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ApiEndpoint {
+    /// Its name.
+    pub name: String,
+    /// Where to ask.
+    pub url: String,
+    /// The file of an API key; anybody may ask when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_file: Option<String>,
+}
+
 impl Endpoints {
     pub(super) fn of(plan: &Plan, stages: &Stages, engines: Option<&Engines>, page_url: String) -> Self {
         Self {
             aws_endpoint_url: engines.map(Engines::endpoint_url),
             region: plan.stages.first().map(|stage| stage.aws.region.clone()).unwrap_or_default(),
             sources: stages.sources().cloned().collect(),
+            apis: stages.apis().cloned().collect(),
             admin: stages.admin().map(|(name, addr)| (name.to_owned(), base_url(addr))).collect(),
             page_url,
             streams: plan.resources.streams.iter().map(|stream| stream.name.clone()).collect(),
@@ -82,6 +97,12 @@ impl Endpoints {
         for source in &self.sources {
             eprintln!("{:<10} POST {}", source.name, source.url);
             if let Some(file) = &source.api_key_file {
+                eprintln!("{:<10} with the API key in {file}", "");
+            }
+        }
+        for api in &self.apis {
+            eprintln!("{:<10} GET  {}/", api.name, api.url);
+            if let Some(file) = &api.api_key_file {
                 eprintln!("{:<10} with the API key in {file}", "");
             }
         }

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
-use penstock_api::plan::{HttpStage, Plan, StageConfig, StageKind};
+use penstock_api::plan::{ApiStage, HttpStage, Plan, StageConfig, StageKind};
 use penstock_consumer::Summary;
 use penstock_ingest::Running;
 use penstock_runtime::{Aws, Health, Metrics, Stop, serve_admin};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::endpoints::{SourceEndpoint, base_url};
+use super::endpoints::{ApiEndpoint, SourceEndpoint, base_url};
 use super::{Args, secrets};
 use crate::starting::{self, Surroundings};
 
@@ -24,8 +24,10 @@ const WORKER: &str = "local";
 pub(super) struct Stages {
     sources: Vec<(SourceEndpoint, Running)>,
     sinks: JoinSet<(String, anyhow::Result<Summary>)>,
+    apis: Vec<(ApiEndpoint, penstock_query::Running)>,
     admin: Vec<(String, SocketAddr)>,
     sources_stop: Stop,
+    apis_stop: Stop,
     stop: Stop,
     admin_stop: CancellationToken,
 }
@@ -46,25 +48,28 @@ impl Stages {
         let mut stages = Self {
             sources: Vec::new(),
             sinks: JoinSet::new(),
+            apis: Vec::new(),
             admin: Vec::new(),
             sources_stop: stop.child(),
+            apis_stop: stop.child(),
             stop: stop.clone(),
             admin_stop: CancellationToken::new(),
         };
         for config in plan.stages.iter().rev() {
             let around = Surroundings {
                 aws: aws.clone(),
-                stop: if matches!(config.kind, StageKind::Http(_)) {
-                    stages.sources_stop.clone()
-                } else {
-                    stop.clone()
+                stop: match config.kind {
+                    StageKind::Http(_) => stages.sources_stop.clone(),
+                    StageKind::Sink(_) => stop.clone(),
+                    StageKind::Api(_) => stages.apis_stop.clone(),
                 },
                 health: Health::new(),
                 is_alone: true,
             };
-            stages.start_one(args, config, around, &metrics).await?;
+            stages.start_one(args, plan, config, around, &metrics).await?;
         }
         stages.sources.reverse();
+        stages.apis.reverse();
         stages.admin.reverse();
         Ok(stages)
     }
@@ -72,6 +77,7 @@ impl Stages {
     async fn start_one(
         &mut self,
         args: &Args,
+        plan: &Plan,
         config: &StageConfig,
         around: Surroundings,
         metrics: &Metrics,
@@ -87,6 +93,7 @@ impl Stages {
                 self.sinks.spawn(async move { (name, starting::sink(&config, &stage, WORKER, &around).await) });
                 Ok(())
             }
+            StageKind::Api(stage) => self.start_api(args, plan, config, stage, around).await,
         }
     }
 
@@ -98,19 +105,40 @@ impl Stages {
         around: Surroundings,
     ) -> anyhow::Result<()> {
         let listen = SocketAddr::new(args.bind, nth_port(args.http_port, self.sources.len())?);
-        let folder: Option<PathBuf> =
-            stage.api_keys_secret.as_ref().map(|secret| args.data_dir.join("secrets").join(secret));
-        let keys = folder.as_deref().map_or(Ok(Vec::new()), secrets::read_or_create)?;
-        let key_file = folder.as_ref().zip(keys.first()).map(|(folder, key)| folder.join(&key.name));
+        let Keys { keys, folder, file } = Keys::read(args, stage.api_keys_secret.as_deref())?;
         let running = starting::http(config, stage, listen, keys, &around).await?;
         let endpoint = SourceEndpoint {
             name: config.name.clone(),
             url: format!("{}{}", base_url(running.local_addr()), stage.path),
-            api_keys_dir: folder.map(|folder| folder.display().to_string()),
-            api_key_file: key_file.map(|file| file.display().to_string()),
+            api_keys_dir: folder,
+            api_key_file: file,
         };
         self.sources.push((endpoint, running));
         Ok(())
+    }
+
+    /// APIs have the ports after those of the sources, in the order of the Pipeline; the last is started first.
+    async fn start_api(
+        &mut self,
+        args: &Args,
+        plan: &Plan,
+        config: &StageConfig,
+        stage: &ApiStage,
+        around: Surroundings,
+    ) -> anyhow::Result<()> {
+        let serving = plan.stages.iter().filter(|other| !matches!(other.kind, StageKind::Sink(_)));
+        let place = serving.take_while(|other| other.name != config.name).count();
+        let listen = SocketAddr::new(args.bind, nth_port(args.http_port, place)?);
+        let Keys { keys, file, .. } = Keys::read(args, stage.api_keys_secret.as_deref())?;
+        let running = starting::api(config, stage, listen, keys, &around).await?;
+        let url = base_url(running.local_addr());
+        self.apis.push((ApiEndpoint { name: config.name.clone(), url, api_key_file: file }, running));
+        Ok(())
+    }
+
+    /// The APIs, in the order of the Pipeline.
+    pub(super) fn apis(&self) -> impl Iterator<Item = &ApiEndpoint> {
+        self.apis.iter().map(|(endpoint, _)| endpoint)
     }
 
     /// The HTTP sources, in the order of the Pipeline.
@@ -182,8 +210,30 @@ impl Stages {
             }
         }
         self.end_sources().await?;
+        self.apis_stop.drain.cancel();
+        for (endpoint, running) in &self.apis {
+            running.finished().await.with_context(|| format!("the api {:?} ended", endpoint.name))?;
+        }
         self.admin_stop.cancel();
         failed.map_or(Ok(counted), Err)
+    }
+}
+
+/// The API keys of a stage, and where they are kept.
+struct Keys {
+    keys: Vec<secrets::NamedKey>,
+    folder: Option<String>,
+    /// The file of the first key.
+    file: Option<String>,
+}
+
+impl Keys {
+    fn read(args: &Args, secret: Option<&str>) -> anyhow::Result<Self> {
+        let folder: Option<PathBuf> = secret.map(|secret| args.data_dir.join("secrets").join(secret));
+        let keys = folder.as_deref().map_or(Ok(Vec::new()), secrets::read_or_create)?;
+        let file = folder.as_ref().zip(keys.first()).map(|(folder, key)| folder.join(&key.name));
+        let shown = |path: PathBuf| path.display().to_string();
+        Ok(Self { keys, folder: folder.map(shown), file: file.map(shown) })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What takes a compiler to know of a Pipeline whose shape is right.
 
+mod api;
 mod program;
 mod sink;
 mod source;
@@ -59,6 +60,9 @@ fn as_the_stages_see_it(report: &mut Report<'_>) {
     // Without a plan the check before this one has said so.
     let Ok(plan) = plan(report.pipeline) else { return };
     for stage in &plan.stages {
+        if let StageKind::Api(asked) = &stage.kind {
+            api::check(report, &stage.name, asked);
+        }
         let StageKind::Sink(sink) = &stage.kind else { continue };
         if let SinkTarget::DynamoDb(_) = &sink.target
             && let Err(error) = penstock_dynamodb::check(sink)

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 
 use penstock_api::plan::{HttpStage, PipelineRef};
 use penstock_api::spec::Aggregation;
-use penstock_ingest::{ApiKeys, Ingest, IngestContext, Running};
+use penstock_ingest::{Ingest, IngestContext, Running};
+use penstock_runtime::http::ApiKeys;
 use penstock_runtime::{Aws, Health, Stop};
 use serde_json::{Value, json};
 

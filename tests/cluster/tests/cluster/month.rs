@@ -10,7 +10,7 @@ use crate::pipeline::{Pipeline, Templates};
 use crate::setting::{IMAGE, Setting, root};
 use crate::shop::{KEY, Sending, read_back, sample};
 
-const STAGES: [&str; 3] = ["orders", "raw", "tables"];
+const STAGES: [&str; 4] = ["orders", "raw", "shop", "tables"];
 
 /// As many as in a month of the shop.
 const ROWS: u64 = 42_000;

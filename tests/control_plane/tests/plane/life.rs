@@ -26,9 +26,9 @@ async fn a_pipeline_gets_its_children_its_stream_and_its_tables_and_says_so() {
     // The name of a ConfigMap goes on with the hash of its content.
     let stage = |name: &str| name.splitn(3, '-').take(2).collect::<Vec<_>>().join("-");
     let there: BTreeSet<_> = children.keys().map(|name| stage(name)).collect();
-    let mut expected = BTreeSet::from(["Service/ecommerce-orders".to_owned()]);
+    let mut expected = BTreeSet::from(["orders", "shop"].map(|stage| format!("Service/ecommerce-{stage}")));
     for kind in ["ServiceAccount", "ConfigMap", "NetworkPolicy", "PodDisruptionBudget", "Deployment"] {
-        expected.extend(["orders", "raw", "tables"].map(|stage| format!("{kind}/ecommerce-{stage}")));
+        expected.extend(["orders", "raw", "tables", "shop"].map(|stage| format!("{kind}/ecommerce-{stage}")));
     }
     assert_eq!((children.len(), there), (expected.len(), expected));
     for (name, child) in &children {
@@ -50,6 +50,9 @@ async fn a_pipeline_gets_its_children_its_stream_and_its_tables_and_says_so() {
         "table/ME.tables.leases",
         "table/ecommerce-customers",
         "table/ecommerce-invoices",
+        "table/ecommerce-lines",
+        "table/ecommerce-products",
+        "table/ecommerce-sales",
     ];
     assert_eq!(ours, expected.map(str::to_owned).into());
     for (name, tags) in inventory.iter().filter(|(name, _)| !name.starts_with("bucket/")) {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,8 +21,9 @@ use super::{Account, plan_of, policy_of};
 const PATIENCE: Duration = Duration::from_secs(120);
 const ROWS: u64 = 400;
 /// Asked for only after something has gone wrong, or on the way back from it.
-const IN_TROUBLE: [(&str, &[&str]); 3] = [
+const IN_TROUBLE: [(&str, &[&str]); 4] = [
     ("orders", &[]),
+    ("shop", &[]),
     // An object that may be there; parts of one that came to nothing; a lease that was written and not answered for.
     (
         "raw",
@@ -60,6 +62,7 @@ async fn stages_work_with_what_their_policies_grant_and_ask_for_all_of_it() {
     let stream = &resources.streams[0].name;
     free.kinesis.put_record().stream_name(stream).partition_key("k").data(Blob::new("no JSON")).send().await.unwrap();
     wait_for_items_and_dead_letters(&free).await;
+    ask(stages.iter().find(|stage| stage.name == "shop").unwrap());
     for stage in stages {
         stage.drain();
     }
@@ -78,7 +81,7 @@ async fn stages_work_with_what_their_policies_grant_and_ask_for_all_of_it() {
 }
 
 fn assert_logs_say_whose_they_are(folder: &Path) {
-    for stage in ["orders", "raw", "tables"] {
+    for stage in ["orders", "raw", "tables", "shop"] {
         let log = fs::read_to_string(folder.join(format!("{stage}.log"))).unwrap();
         let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
         assert!(!lines.is_empty(), "{stage} has logged nothing");
@@ -86,7 +89,7 @@ fn assert_logs_say_whose_they_are(folder: &Path) {
         assert!(lines.iter().all(labelled), "{log}");
         let of_a_shard =
             lines.iter().filter(|line| line["shard"].as_str().is_some_and(|shard| shard.starts_with("shardId-")));
-        assert!(stage == "orders" || of_a_shard.count() > 0, "{log}");
+        assert!(["orders", "shop"].contains(&stage) || of_a_shard.count() > 0, "{log}");
     }
 }
 
@@ -164,6 +167,17 @@ fn send(source: &Stage, folder: &Path) {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stderr), source.said());
+}
+
+/// One question that reads a table.
+fn ask(api: &Stage) {
+    let mut stream = TcpStream::connect(("127.0.0.1", api.port)).unwrap();
+    let key = "X-Api-Key: a-key-that-is-long-enough-for-a-test";
+    write!(stream, "GET /customers/nobody/history HTTP/1.1\r\nHost: shop\r\n{key}\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("not_found"), "{answer}{}", api.said());
 }
 
 async fn wait_for_items_and_dead_letters(free: &Clients) {

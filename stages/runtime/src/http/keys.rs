@@ -1,9 +1,9 @@
-//! Who may post: keys that are kept as digests and compared in constant time.
+//! Who may use an endpoint: keys that are kept as digests and compared in constant time.
 
 use std::sync::Arc;
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -47,7 +47,10 @@ impl ApiKeys {
     }
 
     /// The name of the key that the request carries.
-    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<String, Denied> {
+    ///
+    /// # Errors
+    /// When it carries none, or one that is not good.
+    pub fn check(&self, headers: &HeaderMap) -> Result<String, Denied> {
         let presented = presented(headers).ok_or(Denied::NoKey)?;
         let digest: [u8; 32] = Sha256::digest(presented).into();
         let keys = self.0.read();
@@ -55,6 +58,16 @@ impl ApiKeys {
         let found =
             keys.iter().fold(None, |found, key| if bool::from(key.digest.ct_eq(&digest)) { Some(key) } else { found });
         found.map(|key| key.name.clone()).ok_or(Denied::WrongKey)
+    }
+}
+
+impl ApiKeys {
+    /// The digests of all keys in an order of their own: what other secrets may be derived from.
+    #[must_use]
+    pub fn digests(&self) -> Vec<[u8; 32]> {
+        let mut digests: Vec<_> = self.0.read().iter().map(|key| key.digest).collect();
+        digests.sort_unstable();
+        digests
     }
 }
 
@@ -66,10 +79,12 @@ impl FromIterator<ApiKey> for ApiKeys {
     }
 }
 
-/// Why a request may not post.
+/// Why a request is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
+pub enum Denied {
+    /// It carries no key.
     NoKey,
+    /// Its key is not known.
     WrongKey,
 }
 
@@ -88,7 +103,7 @@ mod tests {
     use super::*;
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(http::HeaderName::from_static(name), value.parse().unwrap())])
+        HeaderMap::from_iter([(axum::http::HeaderName::from_static(name), value.parse().unwrap())])
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Connections: taking them, bounding them, ending them.
 
 use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use penstock_runtime::Health;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -16,12 +19,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::service::Service;
-use crate::stalling::NoStalling;
-use crate::telemetry::Telemetry;
+use super::stalling::NoStalling;
+use crate::Health;
 
-/// How long requests in flight may take once the stage is asked to end. A row may wait for the stream as long.
-const DRAIN_LIMIT: Duration = Duration::from_secs(45);
 /// So many connections beyond the limit are told so at one time; more are closed without a word.
 const MAX_TURNED_AWAY: usize = 256;
 /// How long a connection that is turned away may take to read why.
@@ -44,20 +44,41 @@ content-length: 218\r\n\
 
 /// What bounds connections.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ConnectionLimits {
-    pub(crate) max_connections: usize,
+pub struct ConnectionLimits {
+    /// How many there may be at one time.
+    pub max_connections: usize,
     /// For the head of a request, also while the connection is idle, and for a write without progress.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
+    /// How long requests in flight may take once the stage is asked to end.
+    pub drain: Duration,
 }
 
-/// Serves until asked to end, then lets requests in flight finish.
-pub(crate) async fn serve(
+/// Who counts connections.
+pub trait ConnectionWatch: Clone + Send + Sync + 'static {
+    /// One was taken.
+    fn opened(&self);
+    /// One has ended.
+    fn closed(&self);
+    /// One was told that there are too many.
+    fn turned_away(&self);
+}
+
+/// Serves HTTP/1.1 until asked to end, then lets requests in flight finish. Each request goes to `respond`.
+pub async fn serve<W, R, F, B>(
     listener: TcpListener,
-    service: Arc<Service>,
     limits: ConnectionLimits,
+    watch: W,
+    respond: R,
     stop: CancellationToken,
     health: Health,
-) {
+) where
+    W: ConnectionWatch,
+    R: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let turning_away = Arc::new(Semaphore::new(MAX_TURNED_AWAY));
     let connections = TaskTracker::new();
@@ -81,12 +102,12 @@ pub(crate) async fn serve(
                     limits,
                     stop: stop.clone(),
                     abort: abort.clone(),
-                    open: Open::new(place, service.telemetry.clone()),
+                    open: Open::new(place, watch.clone()),
                 };
-                connections.spawn(connection.run(stream, service.clone()));
+                connections.spawn(connection.run(stream, respond.clone()));
             }
             Err(_) => {
-                service.telemetry.turned_away();
+                watch.turned_away();
                 if let Ok(place) = turning_away.clone().try_acquire_owned() {
                     connections.spawn(turn_away(stream, place));
                 }
@@ -96,7 +117,7 @@ pub(crate) async fn serve(
     health.waits(CONCERN, "the stage is ending and takes no more connections");
     drop(listener);
     connections.close();
-    if timeout(DRAIN_LIMIT, connections.wait()).await.is_err() {
+    if timeout(limits.drain, connections.wait()).await.is_err() {
         let left = connections.len();
         tracing::warn!(left, "requests were still in flight when the time to end was over; they are broken off");
         abort.cancel();
@@ -104,8 +125,11 @@ pub(crate) async fn serve(
     }
 }
 
-/// Binds the address, with a backlog for bursts of connections.
-pub(crate) async fn listen(addr: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+/// Binds the address; port 0 takes a free one.
+///
+/// # Errors
+/// When it cannot be bound.
+pub async fn listen(addr: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(addr).await?;
     let local = listener.local_addr()?;
     Ok((listener, local))
@@ -122,39 +146,45 @@ async fn accept_failed(error: &std::io::Error) {
 }
 
 /// A place among the open connections, counted.
-struct Open {
+struct Open<W: ConnectionWatch> {
     _place: OwnedSemaphorePermit,
-    telemetry: Telemetry,
+    watch: W,
 }
 
-impl Open {
-    fn new(place: OwnedSemaphorePermit, telemetry: Telemetry) -> Self {
-        telemetry.connection_opened();
-        Self { _place: place, telemetry }
+impl<W: ConnectionWatch> Open<W> {
+    fn new(place: OwnedSemaphorePermit, watch: W) -> Self {
+        watch.opened();
+        Self { _place: place, watch }
     }
 }
 
-impl Drop for Open {
+impl<W: ConnectionWatch> Drop for Open<W> {
     fn drop(&mut self) {
-        self.telemetry.connection_closed();
+        self.watch.closed();
     }
 }
 
-struct Connection {
+struct Connection<W: ConnectionWatch> {
     limits: ConnectionLimits,
     stop: CancellationToken,
     abort: CancellationToken,
-    open: Open,
+    open: Open<W>,
 }
 
-impl Connection {
-    async fn run(self, stream: TcpStream, service: Arc<Service>) {
+impl<W: ConnectionWatch> Connection<W> {
+    async fn run<R, F, B>(self, stream: TcpStream, respond: R)
+    where
+        R: Fn(Request<Incoming>) -> F,
+        F: Future<Output = Response<B>>,
+        B: Body + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         // Answers are written at once; without this, small ones wait for more.
         let _ = stream.set_nodelay(true);
         let io = TokioIo::new(NoStalling::new(stream, self.limits.patience));
         let respond = service_fn(move |request| {
-            let service = service.clone();
-            async move { Ok::<_, Infallible>(Box::pin(service.respond(request)).await) }
+            let answer = respond(request);
+            async move { Ok::<_, Infallible>(answer.await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -12,14 +12,14 @@ use tokio::time::{Sleep, sleep};
 
 /// A TCP connection on which a write that makes no progress fails after a while.
 #[derive(Debug)]
-pub(crate) struct NoStalling {
+pub(super) struct NoStalling {
     stream: TcpStream,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl NoStalling {
-    pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
         Self { stream, patience, stalled: None }
     }
 
