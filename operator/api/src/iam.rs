@@ -85,7 +85,7 @@ fn of_operator(plan: &Plan, account: &Account) -> Policy {
 fn consumers(plan: &Plan, arns: &Arns<'_>) -> Vec<String> {
     let consumer = |stage: &StageConfig| match &stage.kind {
         StageKind::Sink(sink) => Some(arns.consumer(&sink.stream, sink.fan_out_consumer.as_ref()?)),
-        StageKind::Http(_) => None,
+        StageKind::Http(_) | StageKind::Api(_) => None,
     };
     plan.stages.iter().filter_map(consumer).collect()
 }
