@@ -84,6 +84,14 @@ pub(super) async fn compare(
         items.end(audit, &mut told).await?;
     }
     told.end();
+    if repeats.across > 0 {
+        let what = format!(
+            "{} records have an id that came before in another shard, which is none that theirs was made from: they are \
+             stored twice. Their producer sent them again with another partition key, or while the stream was resharded",
+            repeats.across
+        );
+        findings.push(audit.finding(Verdict::Wrong, None, format!("the stream {stream}"), what));
+    }
     Ok(compared)
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Repeats {
     /// Each shard with all that it was made from.
     lineage: BTreeMap<ShardId, BTreeSet<ShardId>>,
     records: u64,
+    /// Records whose id came before in another lineage, within the window, and that are stored once more.
+    pub(super) across: u64,
 }
 
 struct Appearance {
@@ -39,7 +41,7 @@ impl Repeats {
     pub(super) fn new(sink: &SinkStage, listed: &[Shard]) -> Self {
         let lineage = listed.iter().map(|shard| (shard.id.clone(), ancestors(listed, shard))).collect();
         let rule = sink.id_field.clone().zip(sink.duplicates);
-        Self { rule, seen: HashMap::new(), lineage, records: 0 }
+        Self { rule, seen: HashMap::new(), lineage, records: 0, across: 0 }
     }
 
     /// Judges a record; each after those before it in its shard, and after those of the shards before.
@@ -51,10 +53,11 @@ impl Repeats {
         let Some(before) = self.seen.insert(id, now) else { return Judged::New };
         let is_ancestor =
             |shard_before: &ShardId| self.lineage.get(shard).is_some_and(|ancestors| ancestors.contains(shard_before));
+        let apart = record.arrival.0.abs_diff(before.arrival);
         if before.shard != *shard && !is_ancestor(&before.shard) {
+            self.across += u64::from(apart < window.millis);
             return Judged::New;
         }
-        let apart = u64::try_from(record.arrival.0.saturating_sub(before.arrival)).unwrap_or(0);
         let well_inside = apart < window.millis / 2 && self.records - before.number < window.records / 2;
         if well_inside { Judged::Repeat } else { Judged::Either }
     }
