@@ -130,11 +130,11 @@ def came_to(lines):
 
 def sales(api, lines):
     sold = [line for line in lines if not line["InvoiceNo"].startswith("C")]
-    grouped = lambda of, field, key: sorted((dict(came_to(some), **{field: name}) for name, some in by(of, key).items()), key=str)
     for year, of in by(sold, lambda line: line["Hour"][:4]).items():
         same(f"sales of {year}", api.get(f"/years/{year}/sales"), came_to(of))
         items, _ = api.all(f"/years/{year}/sales-by-month")
-        same(f"months of {year}", sorted(items, key=str), grouped(of, "Month", lambda line: line["Hour"][:7]))
+        months = sorted(by(of, lambda line: line["Hour"][:7]).items())
+        same(f"months of {year}", items, [dict(came_to(some), Month=month) for month, some in months])
         countries(api, f"/years/{year}/sales-by-country", of)
     for month, of in by(sold, lambda line: line["Hour"][:7]).items():
         same(f"sales of {month}", api.get(f"/months/{month}/sales"), came_to(of))
