@@ -54,6 +54,7 @@ impl Ours {
             lease_table: lease_table.to_owned(),
             worker_id: WorkerId::new(worker),
             start_at: StartAt::TrimHorizon,
+            fan_out: None,
             repeats: None,
             dead_letters_bucket: "letters".to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
