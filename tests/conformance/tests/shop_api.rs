@@ -108,7 +108,7 @@ impl Drop for Shop {
 
 /// The example, asked more often than people would.
 fn without_rate_limit() -> String {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/ecommerce/pipeline.yaml");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/ecommerce/analytics.yaml");
     let text = fs::read_to_string(example).unwrap();
     let kept: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("rateLimit:")).collect();
     assert_eq!(kept.len() + 1, text.lines().count());

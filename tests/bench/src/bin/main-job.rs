@@ -11,7 +11,7 @@ use penstock_bench::{Usage, watch};
 use penstock_faults::{ServerOptions, penstock, root, sample};
 use serde_json::json;
 
-/// Runs the main job (tests/bench/pipeline.yaml) on embedded engines in one process, client included: send to drained.
+/// Runs the main job (examples/ecommerce/pipeline.yaml) on embedded engines in one process, client included: send to drained.
 #[derive(Debug, Parser)]
 struct Args {
     /// Files to send, each in runs of its own; generated ones of a month and of a year when none is named.
@@ -53,7 +53,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(penstock: &Path, file: &Path, data_dir: &Path) -> anyhow::Result<Usage> {
-    let options = ServerOptions::new(penstock, &root().join("tests/bench/pipeline.yaml"), data_dir)?;
+    let options = ServerOptions::new(penstock, &root().join("examples/ecommerce/pipeline.yaml"), data_dir)?;
     let began = Instant::now();
     let child = options
         .command()
