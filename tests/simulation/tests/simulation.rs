@@ -6,7 +6,7 @@ use penstock_simulation::{Mutation, run, sweep};
 /// As many as run in about a minute of one core.
 const SCHEDULES: u64 = 1_000;
 /// Each broken rule is noticed in fewer; docs/simulation.md says how many it takes.
-const ENOUGH_TO_NOTICE: u64 = 400;
+const ENOUGH_TO_NOTICE: u64 = 1_000;
 
 fn jobs() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
