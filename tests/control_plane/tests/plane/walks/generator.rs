@@ -153,6 +153,7 @@ impl Walk {
                 sources: self.sources.values().cloned().collect(),
                 buffers: self.buffers.iter().map(buffer).collect(),
                 sinks: self.sinks.values().cloned().collect(),
+                apis: None,
                 suspend: self.suspend,
             },
         };
