@@ -471,7 +471,7 @@ mod tests {
 
     #[test]
     fn messages_are_one_line_as_the_api_server_wants_them() {
-        for rule in RULES {
+        for rule in RULES.iter() {
             assert!(!rule.message.contains('\n') && !rule.message.is_empty(), "{}", rule.code);
             assert!(!rule.cure.is_empty(), "{}", rule.code);
         }

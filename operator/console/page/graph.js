@@ -1,9 +1,8 @@
-// The Pipeline as a picture: a column for sources, buffers, sinks and stores, or a row each on a narrow screen.
+// The Pipeline as a picture: a column for sources, buffers, sinks, stores and apis, or a row each on a narrow screen.
 
 import { format, svg } from "./chart.js";
 
-const KINDS = ["source", "buffer", "sink", "store"];
-const TITLES = { source: "sources", buffer: "buffers", sink: "sinks", store: "stores" };
+const KINDS = ["source", "buffer", "sink", "store", "api"];
 const GLYPHS = { ready: "●", waits: "◐", silent: "✕", absent: "○" };
 const WORDS = { ready: "ready", waits: "waits", silent: "does not answer", absent: "not running" };
 const BOX = { width: 232, line: 18, head: 46, gap: 26 };
@@ -55,13 +54,13 @@ function rows(nodes) {
 function familiesOf(nodes) {
   const of = (kind) => nodes.filter((node) => node.kind === kind);
   const storesOf = (sink) => of("store").filter((store) => store.id.startsWith(`store/${sink.title}/`));
-  return [...of("source"), ...of("buffer"), ...of("sink").flatMap((sink) => [sink, ...storesOf(sink)])];
+  return [...of("source"), ...of("buffer"), ...of("sink").flatMap((sink) => [sink, ...storesOf(sink)]), ...of("api")];
 }
 
 function box(node, { x, y, height }) {
   const group = svg("g", { class: node.state.is, transform: `translate(${x} ${y})` });
   group.append(
-    svg("text", { class: "kind", x: 2, y: -6 }, TITLES[node.kind].replace(/s$/, "")),
+    svg("text", { class: "kind", x: 2, y: -6 }, node.kind),
     svg("rect", { class: "box", width: BOX.width, height, rx: 10 }),
     svg("text", { class: "title", x: 12, y: 22 }, cut(node.title, 24)),
     svg("text", { class: "soft", x: 12, y: 39 }, cut(node.detail, 28)),

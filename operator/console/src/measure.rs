@@ -54,3 +54,6 @@ pub(crate) const SINK: &[Measure] = &[
     measure("dead_letters", "penstock_consumer_dead_letters_total", Kind::Rate),
     measure("leases", "penstock_consumer_leases", Kind::Sum),
 ];
+
+/// Of an api. The label `api` has its name.
+pub(crate) const API: &[Measure] = &[measure("requests", "penstock_query_requests_total", Kind::Rate)];

@@ -1,6 +1,8 @@
 //! What the page gets: pure functions from what is known to JSON.
 
-use penstock_api::spec::{ConditionStatus, PipelineSpec, Sink, Source};
+use penstock_api::spec::{Api, ConditionStatus, PipelineSpec, Sink, Source};
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -12,7 +14,7 @@ use crate::watch::{Health, Known, millis_now};
 #[serde(rename_all = "camelCase")]
 struct Node {
     id: String,
-    /// `source`, `buffer`, `sink` or `store`; the picture has a column for each.
+    /// `source`, `buffer`, `sink`, `store` or `api`; the picture has a column for each.
     kind: &'static str,
     title: String,
     detail: String,
@@ -147,7 +149,8 @@ fn nodes(spec: &PipelineSpec, known: &Known) -> Vec<Node> {
     });
     let sinks = spec.sinks.iter().map(|sink| sink_node(sink, known));
     let stores = spec.sinks.iter().flat_map(stores);
-    sources.chain(buffers).chain(sinks).chain(stores).collect()
+    let apis = spec.apis.iter().flatten().map(|api| api_node(api, known));
+    sources.chain(buffers).chain(sinks).chain(stores).chain(apis).collect()
 }
 
 fn source_node(source: &Source, known: &Known) -> Node {
@@ -185,6 +188,21 @@ fn sink_node(sink: &Sink, known: &Known) -> Node {
             Number { name: "stored in all", value: Some(history.total(&sink.name, "rows")), unit: "" },
             Number { name: "repeats left out", value: Some(history.total(&sink.name, "repeats")), unit: "" },
             Number { name: "dead letters", value: Some(history.total(&sink.name, "dead_letters")), unit: "" },
+        ],
+    }
+}
+
+fn api_node(api: &Api, known: &Known) -> Node {
+    let history = &known.history;
+    Node {
+        id: format!("api/{}", api.name),
+        kind: "api",
+        title: api.name.clone(),
+        detail: format!("GET, {} routes", api.routes.len()),
+        state: state(known.health.get(&api.name)),
+        numbers: vec![
+            rate(history, &api.name, "requests", "requests"),
+            Number { name: "asked in all", value: Some(history.total(&api.name, "requests")), unit: "" },
         ],
     }
 }
@@ -232,7 +250,26 @@ fn edges(spec: &PipelineSpec, history: &History) -> Vec<Edge> {
             rate: rate(&sink.name),
         })
     });
-    sources.chain(sinks).chain(stores).collect()
+    sources.chain(sinks).chain(stores).chain(questions(spec)).collect()
+}
+
+/// From each table to the apis that ask it. How often is told in their boxes.
+fn questions(spec: &PipelineSpec) -> impl Iterator<Item = Edge> {
+    spec.apis.iter().flatten().flat_map(move |api| {
+        let asked: BTreeSet<_> = api.routes.iter().map(|route| &route.table).collect();
+        spec.sinks
+            .iter()
+            .flat_map(|sink| {
+                sink.dynamodb.iter().flat_map(move |target| target.tables.iter().map(move |table| (sink, table)))
+            })
+            .filter(move |(_, table)| asked.contains(&table.name))
+            .map(move |(sink, table)| Edge {
+                from: format!("store/{}/{}", sink.name, table.name),
+                to: format!("api/{}", api.name),
+                rate: None,
+            })
+            .collect::<Vec<_>>()
+    })
 }
 
 fn state(health: Option<&(Health, u64)>) -> State {

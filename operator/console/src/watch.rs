@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exposition::samples;
 use crate::history::{History, SeriesKey, TICK};
-use crate::measure::{Kind, Measure, SINK, SOURCE};
+use crate::measure::{API, Kind, Measure, SINK, SOURCE};
 use crate::scrape::{Asker, Condition, Said};
 use crate::subject::{StageAt, Subject, Subjects};
 
@@ -88,8 +88,14 @@ impl Known {
         self.seen = Some(now);
         let mut measured = BTreeMap::new();
         for (stage, admin, said) in said {
-            let is_source = subject.pipeline.spec.sources.iter().any(|source| source.name == *stage);
-            let (label, measures) = if is_source { ("source", SOURCE) } else { ("sink", SINK) };
+            let spec = &subject.pipeline.spec;
+            let is_source = spec.sources.iter().any(|source| source.name == *stage);
+            let is_api = spec.apis.iter().flatten().any(|api| api.name == *stage);
+            let (label, measures) = match (is_source, is_api) {
+                (true, _) => ("source", SOURCE),
+                (_, true) => ("api", API),
+                _ => ("sink", SINK),
+            };
             self.read(stage, admin, label, measures, &said.metrics, seconds, &mut measured);
         }
         self.counters.retain(|(admin, _), _| said.iter().any(|(_, known, _)| known == admin));

@@ -68,7 +68,7 @@ enum Output {
 
 /// `penstock audit`.
 pub(crate) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Some(plan) = validate::plan_of(&args.file)? else { return Ok(ExitCode::from(EXIT_UNKNOWN)) };
+    let Some((_, plan)) = validate::plan_of(&args.file)? else { return Ok(ExitCode::from(EXIT_UNKNOWN)) };
     let report = match audited(&args, &plan).await {
         Ok(report) => report,
         Err(error) => {

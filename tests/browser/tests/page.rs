@@ -62,7 +62,7 @@ async fn a_month_flows_while_the_page_is_open_and_its_figures_are_those_of_the_s
     let server = run(folder.path());
     browser.open(&server.ready.page_url).await.unwrap();
     browser
-        .eventually("all stages are ready", "return document.querySelectorAll('.glyph-ready').length === 3")
+        .eventually("all stages are ready", "return document.querySelectorAll('.glyph-ready').length === 4")
         .await
         .unwrap();
     let mut client = send(&server.ready, folder.path(), ROWS);
@@ -157,13 +157,13 @@ async fn stages_that_die_are_shown_with_since_when() {
     let addr = serve(listen, Access::Loopback, Arc::new(vec![Arc::new(subject)]), stop.clone()).await.unwrap();
     browser.open(&format!("http://{addr}/")).await.unwrap();
     browser
-        .eventually("all stages are ready", "return document.querySelectorAll('.glyph-ready').length === 3")
+        .eventually("all stages are ready", "return document.querySelectorAll('.glyph-ready').length === 4")
         .await
         .unwrap();
     server.kill().unwrap();
-    let told = "return document.querySelectorAll('.trouble').length === 3 && \
+    let told = "return document.querySelectorAll('.trouble').length === 4 && \
                 document.querySelector('.trouble').innerText.includes('does not answer, since')";
-    browser.eventually("three stages do not answer, since a time", told).await.unwrap();
+    browser.eventually("four stages do not answer, since a time", told).await.unwrap();
     browser.picture(&pictures(folder.path()).join("page-died.png")).await.unwrap();
     stop.cancel();
     let silent = "return document.getElementById('live').innerText.includes('the console does not answer since')";

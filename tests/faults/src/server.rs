@@ -43,7 +43,7 @@ impl ServerOptions {
             pipeline: pipeline.to_owned(),
             data_dir: data_dir.to_owned(),
             engine_port: free_port()?,
-            http_port: free_port()?,
+            http_port: two_free_ports()?,
             arguments: Vec::new(),
             open_files: None,
         })
@@ -71,6 +71,18 @@ impl ServerOptions {
             .args(&self.arguments);
         command
     }
+}
+
+/// The first of two: a source has one, and an API the next.
+fn two_free_ports() -> anyhow::Result<u16> {
+    for _ in 0..100 {
+        let first = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
+        let port = first.local_addr()?.port();
+        if port.checked_add(1).is_some_and(|next| TcpListener::bind(("127.0.0.1", next)).is_ok()) {
+            return Ok(port);
+        }
+    }
+    bail!("there are no two free ports beside each other")
 }
 
 fn free_port() -> anyhow::Result<u16> {

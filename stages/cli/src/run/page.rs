@@ -1,5 +1,6 @@
 //! The page that shows the Pipeline of this process.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -36,7 +37,9 @@ fn token(args: &Args) -> anyhow::Result<String> {
 }
 
 fn subject(pipeline: Pipeline, stages: &Stages, aws: &Aws) -> Subject {
-    let url = |name: &str| stages.sources().find(|source| source.name == name).map(|source| source.url.clone());
+    let sources = stages.sources().map(|source| (&source.name, &source.url));
+    let urls: BTreeMap<_, _> = sources.chain(stages.apis().map(|api| (&api.name, &api.url))).collect();
+    let url = |name: &str| urls.get(&name.to_owned()).map(|url| (*url).clone());
     let stages = stages.admin().map(|(name, addr)| StageAt {
         name: name.to_owned(),
         admin: vec![base_url(addr)],

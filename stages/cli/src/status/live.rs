@@ -24,7 +24,7 @@ use state::{Known, SinkState, State};
 
 /// Shows the state of the Pipeline in the file: again and again on a terminal, once elsewhere.
 pub(super) async fn run(file: &Path, args: &Args) -> anyhow::Result<ExitCode> {
-    let Some(plan) = validate::plan_of(file)? else { return Ok(ExitCode::from(EXIT_UNKNOWN)) };
+    let Some((_, plan)) = validate::plan_of(file)? else { return Ok(ExitCode::from(EXIT_UNKNOWN)) };
     let on_terminal = std::io::stdout().is_terminal() && args.output == Output::Text;
     let mut asking = match Asking::new(args, &plan).await {
         Ok(asking) => asking,
