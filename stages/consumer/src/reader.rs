@@ -52,19 +52,12 @@ pub(crate) struct Answer {
     pub(crate) at_tip: bool,
     /// It was asked for after everybody was told to end at the tip.
     pub(crate) asked_for_tip: bool,
-    ahead: Ahead,
-}
-
-/// Room that an answer takes until it is dropped: of what its shard may read ahead, and of what all shards may.
-#[derive(Debug)]
-pub(crate) struct Ahead {
-    _of_shard: Option<OwnedSemaphorePermit>,
-    _of_worker: Option<OwnedSemaphorePermit>,
+    ahead: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
     /// The records, and what must be held as long as they count as read ahead.
-    pub(crate) fn into_parts(self) -> (Vec<StreamRecord>, Ahead) {
+    pub(crate) fn into_parts(self) -> (Vec<StreamRecord>, Option<OwnedSemaphorePermit>) {
         (self.records, self.ahead)
     }
 }
@@ -82,27 +75,19 @@ impl Reader {
             Some(_) => Source::Pushed(Pushed::default()),
             None => Source::polling(&shared),
         };
-        Self::with(source, true, shared, shard, starting_at)
+        Self::with(source, shared, shard, starting_at)
     }
 
-    /// Starts reading what was read before. By asking: a shard has one subscription at a time for each consumer. It takes
-    /// none of the room that all shards have: whoever waits for it may hold all of that.
+    /// Starts reading what was read before. By asking: a shard has one subscription at a time for each consumer.
     pub(crate) fn again<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
-        Self::with(Source::polling(&shared), false, shared, shard, starting_at)
+        Self::with(Source::polling(&shared), shared, shard, starting_at)
     }
 
-    fn with<S: Sink>(
-        source: Source,
-        is_new: bool,
-        shared: Arc<Shared<S>>,
-        shard: ShardId,
-        starting_at: StartingAt,
-    ) -> Self {
+    fn with<S: Sink>(source: Source, shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
         let reading = async move {
             let reading = Reading {
                 source,
-                is_new,
                 ahead: Arc::new(Semaphore::new(shared.config.prefetch_bytes.clamp(1, Semaphore::MAX_PERMITS))),
                 metrics: shared.metrics.shard(&shard),
                 shard,
@@ -194,8 +179,6 @@ struct Reading<S> {
     shared: Arc<Shared<S>>,
     shard: ShardId,
     source: Source,
-    /// It reads what the sink has not had yet.
-    is_new: bool,
     starting_at: StartingAt,
     /// The last record that was received: reading goes on after it.
     received: Option<Sequence>,
@@ -222,8 +205,6 @@ impl<S: Sink> Reading<S> {
                 continue;
             }
             let place = self.place();
-            // What is pushed takes its room when it comes: it may be waited for without end.
-            let room = if is_pushed { None } else { self.room_of_worker(shared.config.read_bytes).await? };
             let brought = tokio::select! {
                 biased;
                 brought = self.source.next(&shared, &self.shard, &place) => brought,
@@ -233,12 +214,11 @@ impl<S: Sink> Reading<S> {
                 Ok(brought) => {
                     backoff.reset();
                     shared.troubles.over(Concern::Stream, self.shard.as_str());
-                    if self.take(brought, room, asked_for_tip).await? {
+                    if self.take(brought, asked_for_tip).await? {
                         return Ok(());
                     }
                 }
                 Err(error) => {
-                    drop(room);
                     if self.failed(&error, &mut backoff).await? {
                         return Ok(());
                     }
@@ -269,12 +249,7 @@ impl<S: Sink> Reading<S> {
     }
 
     /// Hands an answer on; says whether the shard has ended.
-    async fn take(
-        &mut self,
-        brought: Brought,
-        mut room: Option<OwnedSemaphorePermit>,
-        asked_for_tip: bool,
-    ) -> Result<bool, Unwanted> {
+    async fn take(&mut self, brought: Brought, asked_for_tip: bool) -> Result<bool, Unwanted> {
         let Brought { records, is_last, child_shards, millis_behind_latest } = brought;
         let end = is_last && !child_shards.is_empty();
         let (count, bytes) = (records.len(), records.iter().map(|record| record.data.len()).sum());
@@ -287,12 +262,7 @@ impl<S: Sink> Reading<S> {
             self.received = Some(last.sequence.clone());
         }
         let at_tip = millis_behind_latest == Some(0);
-        match &mut room {
-            // What the answer does not fill is for others.
-            Some(room) => drop(room.split(room.num_permits().saturating_sub(bytes))),
-            None => room = self.room_of_worker(bytes.min(self.shared.config.read_bytes)).await?,
-        }
-        let ahead = Ahead { _of_shard: self.wait_for_room(bytes).await?, _of_worker: room };
+        let ahead = self.wait_for_room(bytes).await?;
         let answer = Answer { at_tip: at_tip && count == 0 && !is_last, records, asked_for_tip, ahead };
         self.send(Event::Answer(answer)).await?;
         if end {
@@ -361,20 +331,6 @@ impl<S: Sink> Reading<S> {
             Some(shard) => reached.is_some_and(|reached| reached < shard.starting_sequence),
             // Of a shard that it does not have, the service says so.
             None => reaction == Reaction::LookUp && !listed.is_empty(),
-        }
-    }
-
-    /// Room among all shards, for a read before it is made: what is on its way is in memory, too. An answer that is larger
-    /// than what was asked for takes no more than that.
-    async fn room_of_worker(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Unwanted> {
-        if !self.is_new || bytes == 0 {
-            return Ok(None);
-        }
-        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
-        tokio::select! {
-            biased;
-            room = Arc::clone(&self.shared.ahead).acquire_many_owned(wanted) => room.map(Some).map_err(|_| Unwanted),
-            () = self.sender.closed() => Err(Unwanted),
         }
     }
 

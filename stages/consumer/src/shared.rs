@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use penstock_contract::{Position, ShardId, Sink};
 use penstock_runtime::{Health, Stop};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::{Clients, ConsumerConfig};
@@ -92,8 +92,6 @@ pub(crate) struct Shared<S> {
     summary: Mutex<Summary>,
     /// Shards that are read to the tip after that was asked for.
     parked: Mutex<BTreeSet<ShardId>>,
-    /// Room for what all shards read ahead, in bytes.
-    pub(crate) ahead: Arc<Semaphore>,
     /// Tells the worker that something happened that it should look at.
     pub(crate) wake: Notify,
     origin: Instant,
@@ -115,7 +113,6 @@ impl<S: Sink> Shared<S> {
             metrics,
             summary: Mutex::new(Summary::default()),
             parked: Mutex::new(BTreeSet::new()),
-            ahead: Arc::new(Semaphore::new(config.worker_prefetch_bytes.min(Semaphore::MAX_PERMITS))),
             wake: Notify::new(),
             origin: Instant::now(),
             config,

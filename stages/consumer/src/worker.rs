@@ -8,7 +8,7 @@ use penstock_api::spec::StartAt;
 use penstock_contract::{ArrivalMillis, ShardId, Sink};
 use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -102,7 +102,8 @@ impl<S: Sink> Worker<S> {
     async fn work(&mut self) -> Result<(), ConsumerError> {
         let shared = Arc::clone(&self.shared);
         let (drain, at_tip) = (&shared.stop.drain, &shared.stop.at_tip);
-        let mut due = Instant::now();
+        let mut tick = interval(shared.config.round());
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -110,7 +111,7 @@ impl<S: Sink> Worker<S> {
                 Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
                 () = shared.wake.notified() => {}
                 () = at_tip.cancelled(), if self.told_at.is_none() => {}
-                () = sleep_until(due) => {}
+                _ = tick.tick() => {}
             }
             tokio::select! {
                 biased;
@@ -121,8 +122,6 @@ impl<S: Sink> Worker<S> {
                     Err(failed) => self.note(&failed),
                 },
             }
-            // Workers that were started together do not read the table together.
-            due = Instant::now() + shared.config.round().mul_f64(1.0 - fastrand::f64() / 4.0);
             tokio::select! {
                 biased;
                 () = drain.cancelled() => return Ok(()),

@@ -215,7 +215,8 @@ async fn a_sink_that_is_slow_pushes_back_and_keeps_its_lease() {
     let world = World::start(1).await;
     let mut config = config(&world, "w");
     config.prefetch_bytes = 4 << 10;
-    let slow = sink(&world).range_records(100);
+    // Ranges are closed when they are full, however slow the machine is.
+    let slow = world.sink().range_records(100);
     slow.faults.hang.store(true, Ordering::Relaxed);
     let faults = std::sync::Arc::clone(&slow.faults);
     // Some 5 MB: more than is read ahead, and than waits in the connection.

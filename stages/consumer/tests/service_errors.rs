@@ -14,7 +14,7 @@ use harness::{Running, World, assert_exactly_once, eventually, ok};
 use penstock_api::spec::StartAt;
 
 /// More than the attempts that the SDK makes by itself, so that the consumer sees it.
-const OFTEN: u32 = 7;
+const OFTEN: u32 = 4;
 
 /// A consumer of one shard behind a gate, and what it has stored.
 struct Reading {

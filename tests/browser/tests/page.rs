@@ -69,7 +69,8 @@ async fn a_month_flows_while_the_page_is_open_and_its_figures_are_those_of_the_s
     browser.eventually("rows flow", "return document.querySelectorAll('path.flow').length > 0").await.unwrap();
     browser.picture(&pictures(folder.path()).join("page-flowing.png")).await.unwrap();
     let all = "42.5k";
-    for (part, name) in [("orders", "accepted in all"), ("raw", "stored in all"), ("tables", "stored in all")] {
+    // The object of the other sink is still open: nothing is stored before it is whole.
+    for (part, name) in [("orders", "accepted in all"), ("tables", "stored in all")] {
         let same = format!("return (() => {{ {} }})() === '{all}'", number(part, name));
         browser.eventually(&format!("{part}: {name} is {all}"), &same).await.unwrap();
     }
@@ -78,11 +79,8 @@ async fn a_month_flows_while_the_page_is_open_and_its_figures_are_those_of_the_s
     }
     // To the last row, by the data that the page draws.
     let exact = "return fetch('api/pipelines/default/ecommerce').then((answer) => answer.json()).then(({ nodes }) => \
-                 nodes.flatMap((node) => node.numbers.filter((number) => number.name.endsWith('in all')).map((number) => number.value)))";
-    assert_eq!(
-        browser.run(exact).await.unwrap(),
-        serde_json::json!([f64::from(ROWS), f64::from(ROWS), f64::from(ROWS)])
-    );
+                 nodes.filter((node) => node.title !== 'raw').flatMap((node) => node.numbers.filter((number) => number.name.endsWith('in all')).map((number) => number.value)))";
+    assert_eq!(browser.run(exact).await.unwrap(), serde_json::json!([f64::from(ROWS), f64::from(ROWS)]));
     assert!(server.drain(std::time::Duration::from_secs(60)).unwrap().success());
 }
 

@@ -118,7 +118,9 @@ fn without_rate_limit() -> String {
 fn run(manifest: &Path, folder: &Path) -> Command {
     let mut command = Command::new(penstock().unwrap());
     command.arg("run").arg(manifest).arg("--data-dir").arg(folder.join("data"));
-    command.args(["--engine-port", "0", "--http-port", "0", "--admin-port", "0"]).stdin(Stdio::null());
+    command
+        .args(["--engine-port", "0", "--http-port", "0", "--admin-port", "0", "--page-port", "0"])
+        .stdin(Stdio::null());
     command
 }
 

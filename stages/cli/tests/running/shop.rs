@@ -51,7 +51,7 @@ impl Shop {
     pub(crate) fn run(&self) -> Command {
         let mut command = penstock();
         command.arg("run").arg(self.path("pipeline.yaml")).arg("--data-dir").arg(self.path("data"));
-        command.args(["--engine-port", "0", "--http-port", "0", "--admin-port", "0"]);
+        command.args(["--engine-port", "0", "--http-port", "0", "--admin-port", "0", "--page-port", "0"]);
         command
     }
 

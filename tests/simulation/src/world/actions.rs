@@ -96,7 +96,6 @@ impl World {
             drain_limit: Duration::from_secs(25),
             read_bytes: 1 << 20,
             prefetch_bytes: 2_000,
-            worker_prefetch_bytes: 1 << 20,
             dead_letter_bytes: 600,
         }
     }
