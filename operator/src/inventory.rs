@@ -128,14 +128,15 @@ mod tests {
         let gone = without(inventory.clone(), &superfluous(&inventory, &smaller));
         assert_eq!(gone, next(&[], &smaller));
 
-        let without_table = resources(&ecommerce("Delete").without_table(INVOICES));
+        let without_table =
+            resources(&ecommerce("Delete").spec("/apis", serde_json::Value::Null).without_table(INVOICES));
         assert_eq!(names(&superfluous(&next(&before, &without_table), &without_table)), [INVOICES]);
     }
 
     #[test]
     fn what_was_to_stay_stays_and_is_forgotten() {
         let before = next(&[], &resources(&ecommerce("Retain")));
-        let smaller = resources(&ecommerce("Retain").without_sink("tables"));
+        let smaller = resources(&ecommerce("Retain").spec("/apis", serde_json::Value::Null).without_sink("tables"));
         let inventory = next(&before, &smaller);
         assert!(superfluous(&inventory, &smaller).is_empty());
         assert!(!inventory.iter().any(|there| there.name == INVOICES), "{inventory:?}");
