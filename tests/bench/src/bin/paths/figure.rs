@@ -10,8 +10,6 @@ use penstock_bench::stand_in::Call;
 #[serde(rename_all = "camelCase")]
 pub(crate) enum System {
     Penstock,
-    /// Bento as `peers/bento` configures it.
-    Bento,
     /// The functions of `peers/lambda`.
     Lambda,
 }
@@ -20,7 +18,6 @@ impl System {
     fn name(self) -> &'static str {
         match self {
             Self::Penstock => "penstock",
-            Self::Bento => "bento",
             Self::Lambda => "lambda",
         }
     }

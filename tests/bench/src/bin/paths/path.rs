@@ -64,8 +64,7 @@ impl Path {
     /// Who goes this path.
     pub(crate) fn systems(self) -> &'static [System] {
         match self {
-            Self::IngestOne | Self::Items => &[System::Penstock, System::Bento, System::Lambda],
-            Self::IngestMany | Self::NothingRaw | Self::Raw => &[System::Penstock, System::Bento],
+            Self::IngestOne | Self::Items => &[System::Penstock, System::Lambda],
             _ => &[System::Penstock],
         }
     }
@@ -87,19 +86,15 @@ impl Path {
             Self::Items if system == System::Lambda => lambda::measure(&world, "items", rows, time).await,
             Self::IngestOne => {
                 let posts = rows.iter().map(|(_, row)| post("/orders", "application/json", row)).collect();
-                ingest(&world, source(&world, system, "ingest")?, posts, 1, time).await
+                ingest(&world, Stage::start(&world, "orders")?, posts, 1, time).await
             }
             Self::IngestMany => {
                 let posts = posts_of(rows, "application/x-ndjson", "", "\n", "");
-                ingest(&world, source(&world, system, "ingest-many")?, posts, ROWS_PER_POST, time).await
+                ingest(&world, Stage::start(&world, "orders")?, posts, ROWS_PER_POST, time).await
             }
             Self::IngestArray => {
                 let posts = posts_of(rows, "application/json", "[", ",", "]");
-                ingest(&world, source(&world, system, "ingest")?, posts, ROWS_PER_POST, time).await
-            }
-            Self::NothingRaw | Self::Raw | Self::Items if system == System::Bento => {
-                let config = if self == Self::NothingRaw { "nothing" } else { self.name() };
-                consume(&world, Stage::bento(&world, config)?, time).await
+                ingest(&world, Stage::start(&world, "orders")?, posts, ROWS_PER_POST, time).await
             }
             Self::NothingRaw | Self::NothingAggregated => consume(&world, Stage::nothing(&world)?, time).await,
             Self::ItemsAggregated => consume(&world, Stage::start(&world, "items")?, time).await,
@@ -110,11 +105,6 @@ impl Path {
         world.stop().await;
         Ok(Figure { path: self.name(), system, ..figure? })
     }
-}
-
-/// The source that is measured; of Bento by its configuration's name.
-fn source(world: &World, system: System, config: &str) -> anyhow::Result<Stage> {
-    if system == System::Bento { Stage::bento(world, config) } else { Stage::start(world, "orders") }
 }
 
 fn posts_of(rows: &[(String, String)], content_type: &str, begin: &str, between: &str, end: &str) -> Vec<Vec<u8>> {

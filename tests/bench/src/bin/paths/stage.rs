@@ -63,23 +63,6 @@ impl Stage {
         Self::spawn(command, ([127, 0, 0, 1], 0).into(), world.folder.path().join("nothing.log"))
     }
 
-    /// Bento with one of the configurations in `peers/bento`.
-    pub(crate) fn bento(world: &World, config: &str) -> anyhow::Result<Self> {
-        let sources = root().join("tests/bench/peers/bento");
-        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let stream = world.plan["resources"]["streams"][0]["name"].as_str().context("a plan without a stream")?;
-        let mut command = on_the_first(penstock_kubernetes::go_program(&sources, "bento", "")?);
-        command
-            .arg("-c")
-            .arg(sources.join(config).with_extension("yaml"))
-            .env("LISTEN", addr.to_string())
-            .env("STREAM", stream)
-            .env("AWS_ENDPOINT_URL", world.stand_in.endpoint())
-            // It collects less often, and is faster for it.
-            .env("GOGC", "400");
-        Self::spawn(command, addr, world.folder.path().join("bento.log"))
-    }
-
     fn spawn(mut command: Command, addr: SocketAddr, log: std::path::PathBuf) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
         Ok(Self { child: command.spawn().context("starting a stage")?, addr, log })
