@@ -4,7 +4,8 @@
 //! Debian has both as `chromium` and `chromium-driver`. Deliberately absent: more of the protocol than the page's tests
 //! need.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ use serde_json::{Value, json};
 
 /// How long anything may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long the browser may take to end.
+const CLOSING: Duration = Duration::from_secs(20);
 
 /// A browser with one window. It is gone when this is dropped.
 #[derive(Debug)]
@@ -155,11 +158,28 @@ impl Browser {
     }
 }
 
+impl Browser {
+    /// Ends the session, and with it the browser, which the driver starts in a process group of its own and would leave
+    /// behind. Blocking, since it is done while this is dropped.
+    fn close(&self) -> std::io::Result<()> {
+        let Some((addr, path)) = self.session.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else {
+            return Ok(());
+        };
+        let mut socket = TcpStream::connect(addr)?;
+        socket.set_read_timeout(Some(CLOSING))?;
+        write!(socket, "DELETE /{path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n")?;
+        // The answer comes when the browser has ended.
+        socket.read(&mut [0; 512]).map(drop)
+    }
+}
+
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends its browser when it is told to end, not when it is killed.
-        let pid = self.driver.id().to_string();
-        drop(Command::new("kill").args(["-TERM", &pid]).status());
+        if let Err(error) = self.close() {
+            eprintln!("the browser may still run: {error}");
+        }
+        // Both fail only when it has ended already.
+        drop(self.driver.kill());
         drop(self.driver.wait());
     }
 }
