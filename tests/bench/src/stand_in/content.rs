@@ -1,11 +1,13 @@
 //! The records that readers get: rows of a shop's file, written down once as the service would answer them.
 
+use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use encoding_rs::WINDOWS_1252;
 use penstock_stream::PutEntry;
 use penstock_stream::aggregate::Aggregator;
 use serde_json::{Map, Value};
@@ -84,7 +86,10 @@ fn finish(open: Aggregator) -> Option<Prepared> {
 /// # Errors
 /// When the file cannot be read, or is not a shop's.
 pub fn rows_of(csv: &Path, limit: usize) -> anyhow::Result<Vec<(String, String)>> {
-    let mut reader = csv::Reader::from_path(csv).with_context(|| format!("reading {}", csv.display()))?;
+    let bytes = fs::read(csv).with_context(|| format!("reading {}", csv.display()))?;
+    // As the shop's own files are, and the generated ones with them.
+    let (text, _, _) = WINDOWS_1252.decode(&bytes);
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers()?.clone();
     let mut rows = Vec::new();
     for (line, record) in reader.records().enumerate().take(limit) {
