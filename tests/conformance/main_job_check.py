@@ -74,13 +74,24 @@ def fields(data):
         yield tag >> 3, value
 
 
-def deaggregate(data):
+def deaggregate(shard, record):
     """The members of a KPL aggregate, or the record itself."""
+    data = record["Data"]
     body, digest = data[4:-16], data[-16:]
     if data[:4] != b"\xf3\x89\x9a\xc2" or hashlib.md5(body).digest() != digest:
         return [data]
+    keys = [value for number, value in fields(body) if number == 1]
     records = [value for number, value in fields(body) if number == 3]
+    # Made for another shard, and with a key that this one does not take: it counts for nothing.
+    made_for = record["PartitionKey"].removeprefix("penstock-for/")
+    if made_for not in (record["PartitionKey"], shard["ShardId"]) and not all(takes(shard, key) for key in keys):
+        return []
     return [next(v for n, v in fields(record) if n == 3) for record in records]
+
+
+def takes(shard, key):
+    taken = shard["HashKeyRange"]
+    return int(taken["StartingHashKey"]) <= int(hashlib.md5(key).hexdigest(), 16) <= int(taken["EndingHashKey"])
 
 
 def stream_records(args):
@@ -93,7 +104,7 @@ def stream_records(args):
         while iterator:
             answer = kinesis.get_records(ShardIterator=iterator, Limit=10000)
             for record in answer["Records"]:
-                for member in deaggregate(record["Data"]):
+                for member in deaggregate(shard, record):
                     yield json.loads(member, parse_float=D)
             if not answer["Records"] and answer["MillisBehindLatest"] == 0:
                 break

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_contract::{ArrivalMillis, Position, Sequence, ShardId, Sink, SinkError};
-use penstock_stream::{ChildShard, ShardFilter, StartingAt, StreamRecord, list_shards, user_records};
+use penstock_stream::{ChildShard, HashRange, ShardFilter, StartingAt, StreamRecord, list_shards, user_records};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,7 @@ impl From<FillFailed> for PassFailed {
 pub(crate) struct Filler<S: Sink> {
     shared: Arc<Shared<S>>,
     shard: ShardId,
+    takes: HashRange,
     finish: CancellationToken,
     closed: mpsc::Sender<Closed<S::Batch>>,
     rooms: Arc<Semaphore>,
@@ -91,6 +92,7 @@ impl<S: Sink> Filler<S> {
     ) -> Self {
         Self {
             metrics: shared.metrics.shard(&shard),
+            takes: shared.hash_range(&shard),
             rooms: Arc::new(Semaphore::new(RANGES_IN_MEMORY)),
             shared,
             shard,
@@ -195,7 +197,10 @@ impl<S: Sink> Filler<S> {
 
     /// Pushes one stream record; says whether to go on.
     async fn push(&mut self, record: StreamRecord) -> Result<bool, PassFailed> {
-        let mut records = user_records(&self.shard, record);
+        let mut records = user_records(&self.shard, &self.takes, record);
+        if records.is_empty() {
+            self.metrics.astray_aggregates.increment(1);
+        }
         if let Some(start) = &self.start_exclusive {
             records.retain(|record| record.position > *start);
         }

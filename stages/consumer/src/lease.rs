@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use penstock_contract::{ArrivalMillis, Position, Sequence, ShardId};
+use penstock_stream::HashRange;
 
 use crate::pin::Pin;
 use crate::settle::Settled;
@@ -113,6 +114,12 @@ impl Lease {
             pending: None,
             tally: None,
         }
+    }
+
+    /// The hash keys that the shard takes, where the row says so.
+    pub(crate) fn hash_range(&self) -> Option<HashRange> {
+        let (first, last) = self.hash_range.as_ref()?;
+        Some(HashRange { start: first.parse().ok()?, end_inclusive: last.parse().ok()? })
     }
 
     /// The greatest sequence number of the shard that the row knows of.

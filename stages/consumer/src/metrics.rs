@@ -12,6 +12,7 @@ use crate::lease::WorkerId;
 
 const BEHIND: &str = "penstock_consumer_behind_latest_milliseconds";
 const READ_RECORDS: &str = "penstock_consumer_read_records_total";
+const ASTRAY: &str = "penstock_consumer_astray_aggregates_total";
 const READ_BYTES: &str = "penstock_consumer_read_bytes_total";
 const RANGES: &str = "penstock_consumer_committed_ranges_total";
 const APPLIED: &str = "penstock_consumer_applied_records_total";
@@ -35,6 +36,10 @@ pub(crate) fn describe() {
          retention: what is older than that is deleted unread. Look at the retries first, then add shards."
     );
     describe_counter!(READ_RECORDS, "Records that were read from the shard, also those that were read again.");
+    describe_counter!(
+        ASTRAY,
+        "Stream records that hold nothing, since the stream was resharded while they were put: a source made each for a shard          that was gone, saw that, and put its rows again. Some after each reshard are as it must be."
+    );
     describe_counter!(READ_BYTES, Unit::Bytes, "Bytes that were read from the shard, also those read again.");
     describe_counter!(RANGES, "Ranges of the shard that were applied and committed.");
     describe_counter!(APPLIED, "Records that the sink stored.");
@@ -167,6 +172,7 @@ impl Metrics {
         ShardMetrics {
             behind: gauge!(BEHIND, &labels),
             read_records: counter!(READ_RECORDS, &labels),
+            astray_aggregates: counter!(ASTRAY, &labels),
             read_bytes: counter!(READ_BYTES, &labels),
             ranges: counter!(RANGES, &labels),
             applied: counter!(APPLIED, &labels),
@@ -180,6 +186,7 @@ impl Metrics {
 pub(crate) struct ShardMetrics {
     pub(crate) behind: Gauge,
     pub(crate) read_records: Counter,
+    pub(crate) astray_aggregates: Counter,
     pub(crate) read_bytes: Counter,
     pub(crate) ranges: Counter,
     pub(crate) applied: Counter,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use penstock_contract::{Position, Record, ShardId, Sink};
-use penstock_stream::{StartingAt, StreamRecord, user_records};
+use penstock_stream::{HashRange, StartingAt, StreamRecord, user_records};
 
 use crate::pin::Pin;
 use crate::reader::{Event, Reader};
@@ -21,6 +21,7 @@ pub(crate) struct ReadFailed;
 pub(crate) struct PinnedRead {
     reader: Reader,
     shard: ShardId,
+    takes: HashRange,
     start_exclusive: Option<Position>,
     end: Position,
     records: std::vec::IntoIter<StreamRecord>,
@@ -35,6 +36,7 @@ impl PinnedRead {
         Self {
             reader: Reader::again(Arc::clone(shared), shard.clone(), starting_at),
             shard: shard.clone(),
+            takes: shared.hash_range(shard),
             start_exclusive: pin.start_exclusive.clone(),
             end: pin.end.clone(),
             records: Vec::new().into_iter(),
@@ -54,7 +56,7 @@ impl PinnedRead {
             if record.sequence >= self.end.sequence {
                 self.over = true;
             }
-            let mut records = user_records(&self.shard, record);
+            let mut records = user_records(&self.shard, &self.takes, record);
             records.retain(|record| self.holds(&record.position));
             if !records.is_empty() {
                 return Ok(Some(records));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_contract::{ShardId, Sink};
-use penstock_stream::{StartingAt, service_time};
+use penstock_stream::{ShardFilter, StartingAt, list_shards, service_time};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -88,6 +88,7 @@ async fn too_long(finish: &CancellationToken, limit: Duration) {
 
 async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals) -> Result<Outcome, Stopped> {
     let mut tenure = Tenure::new(lease);
+    learn_hash_range(shared, tenure.lease()).await;
     keep_recipe(shared, tenure.shard()).await;
     let judge = finish_pending(shared, &mut tenure).await?;
     let beginning = Beginning {
@@ -109,6 +110,23 @@ async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals)
     }
     tenure.release(&shared.table, &shared.troubles).await?;
     Ok(Outcome::Released)
+}
+
+/// From the lease; from the stream where the lease was written by something that does not note it.
+async fn learn_hash_range<S: Sink>(shared: &Arc<Shared<S>>, lease: &Lease) {
+    let range = match lease.hash_range() {
+        Some(range) => Some(range),
+        None => {
+            let filter = ShardFilter::FromTrimHorizon;
+            let list = || list_shards(&shared.kinesis, &shared.config.stream, &filter);
+            let listed = shared.troubles.insist(Concern::Stream, lease.shard.as_str(), list).await;
+            listed.into_iter().find(|shard| shard.id == lease.shard).map(|shard| shard.hash_range)
+        }
+    };
+    // A shard that is in neither is gone with its records.
+    if let Some(range) = range {
+        shared.set_hash_range(&lease.shard, range);
+    }
 }
 
 /// Before the first pin that names it, and again with each lease, so that nobody deletes it meanwhile.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use penstock_contract::{Position, ShardId, Sink};
 use penstock_runtime::{Health, Stop};
+use penstock_stream::HashRange;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -92,6 +93,8 @@ pub(crate) struct Shared<S> {
     summary: Mutex<Summary>,
     /// Shards that are read to the tip after that was asked for.
     parked: Mutex<BTreeSet<ShardId>>,
+    /// The hash keys of the shards that this worker has worked on.
+    hash_ranges: Mutex<BTreeMap<ShardId, HashRange>>,
     /// Tells the worker that something happened that it should look at.
     pub(crate) wake: Notify,
     origin: Instant,
@@ -113,6 +116,7 @@ impl<S: Sink> Shared<S> {
             metrics,
             summary: Mutex::new(Summary::default()),
             parked: Mutex::new(BTreeSet::new()),
+            hash_ranges: Mutex::new(BTreeMap::new()),
             wake: Notify::new(),
             origin: Instant::now(),
             config,
@@ -140,6 +144,16 @@ impl<S: Sink> Shared<S> {
 
     pub(crate) fn is_parked(&self, shard: &ShardId) -> bool {
         self.parked.lock().contains(shard)
+    }
+
+    /// Takes in which hash keys a shard takes, before any of its records is read. That never changes for a shard.
+    pub(crate) fn set_hash_range(&self, shard: &ShardId, range: HashRange) {
+        self.hash_ranges.lock().insert(shard.clone(), range);
+    }
+
+    /// The hash keys that the shard takes; all where nobody knows.
+    pub(crate) fn hash_range(&self, shard: &ShardId) -> HashRange {
+        self.hash_ranges.lock().get(shard).copied().unwrap_or(HashRange::ALL)
     }
 
     /// The monotonic clock.

@@ -45,6 +45,17 @@ pub struct HashRange {
     pub end_inclusive: HashKey,
 }
 
+impl HashRange {
+    /// Every hash key.
+    pub const ALL: Self = Self { start: HashKey::MIN, end_inclusive: HashKey::MAX };
+
+    /// Whether the key is among them.
+    #[must_use]
+    pub fn holds(&self, key: HashKey) -> bool {
+        (self.start..=self.end_inclusive).contains(&key)
+    }
+}
+
 /// Which shards to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ShardFilter {

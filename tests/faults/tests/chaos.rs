@@ -7,7 +7,7 @@ use penstock_faults::chaos::{ChaosOptions, run};
 use penstock_faults::penstock;
 
 /// Each row is stored once, whatever happened on the way.
-fn holds(seed: u64, aggregated: bool, resharded: bool) {
+fn holds(seed: u64, aggregated: bool) {
     if let Err(error) = penstock_conformance::python() {
         penstock_conformance::may_skip("comparing the stores with the file by boto3", &error).unwrap();
         eprintln!("skipped: comparing the stores with the file by boto3, since {error:#}");
@@ -21,7 +21,6 @@ fn holds(seed: u64, aggregated: bool, resharded: bool) {
         workers: 2,
         patience: Duration::from_secs(3),
         aggregated,
-        resharded,
     };
     let outcome = run(&options, seed).unwrap();
     eprintln!("seed {seed}: {outcome:?}");
@@ -32,11 +31,11 @@ fn holds(seed: u64, aggregated: bool, resharded: bool) {
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_under_all_faults_while_the_stream_is_resharded() {
-    holds(1, false, true);
+fn nothing_is_lost_or_doubled_under_all_faults_when_rows_are_put_together() {
+    holds(1, true);
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_under_all_faults_when_rows_are_put_together() {
-    holds(2, true, false);
+fn nothing_is_lost_or_doubled_under_all_faults_when_each_row_is_put_by_itself() {
+    holds(2, false);
 }

@@ -69,7 +69,7 @@ async fn since_then(
 
 /// The user records of a stream record, newest first.
 fn opened(shard: &Shard, record: StreamRecord) -> Vec<Value> {
-    let mut records: Vec<_> = user_records(&shard.id, record)
+    let mut records: Vec<_> = user_records(&shard.id, &shard.hash_range, record)
         .iter()
         .map(|record| {
             json!({

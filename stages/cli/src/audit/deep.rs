@@ -76,7 +76,7 @@ pub(super) async fn compare(
     let mut compared = 0;
     for shard in parents_first(&listed) {
         let due = evidence.before.leases.get(&shard.id).and_then(chain::committed);
-        compared += read_shard(audit, &shard.id, due.as_ref(), &mut repeats, &mut against, &mut told)
+        compared += read_shard(audit, shard, due.as_ref(), &mut repeats, &mut against, &mut told)
             .await
             .with_context(|| format!("the shard {} of the stream {stream:?} cannot be read", shard.id))?;
     }
@@ -87,7 +87,7 @@ pub(super) async fn compare(
     if repeats.across > 0 {
         let what = format!(
             "{} records have an id that came before in another shard, which is none that theirs was made from: they are \
-             stored twice. Their producer sent them again with another partition key, or while the stream was resharded",
+             stored twice. Their producer sent them again with another partition key, or in an aggregate for a shard that was gone",
             repeats.across
         );
         findings.push(audit.finding(Verdict::Wrong, None, format!("the stream {stream}"), what));
@@ -98,13 +98,14 @@ pub(super) async fn compare(
 /// Reads a shard; counts what was committed of it.
 async fn read_shard(
     audit: &Audit<'_>,
-    shard: &ShardId,
+    listed: &Shard,
     due: Option<&Position>,
     repeats: &mut Repeats,
     against: &mut Against<'_>,
     told: &mut Told<'_>,
 ) -> anyhow::Result<u64> {
-    let mut log = Log::open(audit, shard).await?;
+    let shard = &listed.id;
+    let mut log = Log::open(audit, listed).await?;
     let mut compared = 0;
     'log: while let Some(records) = log.next().await? {
         for record in records {
@@ -129,14 +130,14 @@ async fn read_shard(
 /// The user records of one shard, from the oldest to the newest.
 struct Log<'a> {
     audit: &'a Audit<'a>,
-    shard: &'a ShardId,
+    shard: &'a Shard,
     next: Option<penstock_stream::ShardIterator>,
 }
 
 impl<'a> Log<'a> {
-    async fn open(audit: &'a Audit<'a>, shard: &'a ShardId) -> anyhow::Result<Self> {
+    async fn open(audit: &'a Audit<'a>, shard: &'a Shard) -> anyhow::Result<Self> {
         let (client, stream) = (&audit.clients.kinesis, &audit.sink.stream);
-        let next = get_shard_iterator(client, stream, shard, &StartingAt::TrimHorizon).await?;
+        let next = get_shard_iterator(client, stream, &shard.id, &StartingAt::TrimHorizon).await?;
         Ok(Self { audit, shard, next: Some(next) })
     }
 
@@ -149,10 +150,8 @@ impl<'a> Log<'a> {
                 Ok(answer) => {
                     let at_tip = answer.records.is_empty() && answer.millis_behind_latest == Some(0);
                     self.next = if at_tip { None } else { answer.next_iterator };
-                    let shard = self.shard;
-                    return Ok(Some(
-                        answer.records.into_iter().flat_map(|record| user_records(shard, record)).collect(),
-                    ));
+                    let opened = |record| user_records(&self.shard.id, &self.shard.hash_range, record);
+                    return Ok(Some(answer.records.into_iter().flat_map(opened).collect()));
                 }
                 Err(error) if error.kind() == ErrorKind::Throttled && backoff.attempts() < 20 => {
                     tokio::time::sleep(backoff.next_wait()).await;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use penstock_contract::{ArrivalMillis, Position, Record, ShardId, Sink};
-use penstock_stream::{Shard, ShardFilter, StartingAt, list_shards, user_records};
+use penstock_stream::{HashRange, Shard, ShardFilter, StartingAt, list_shards, user_records};
 
 use super::RepeatWindow;
 use super::judge::{appearance, reach};
@@ -32,11 +32,12 @@ pub(super) async fn read<S: Sink>(
     let shards = shared.troubles.insist(Concern::Stream, shard.as_str(), list).await;
     let mut inherited = Vec::new();
     for ancestor in ancestors(&shards, shard) {
-        inherited.extend(read_shard(shared, repeats, reach, &ancestor, from, None).await?);
+        inherited.extend(read_shard(shared, repeats, reach, &ancestor.id, &ancestor.hash_range, from, None).await?);
     }
     // Logs that were merged: in the order in which the stream took their records. The sort is stable.
     inherited.sort_by_key(|appearance| appearance.arrival);
-    let own = read_shard(shared, repeats, reach, shard, from, Some(&before.position)).await?;
+    let takes = shared.hash_range(shard);
+    let own = read_shard(shared, repeats, reach, shard, &takes, from, Some(&before.position)).await?;
     let count = inherited.len() + own.len();
     tracing::info!(%shard, before = %before.position, ids = count, "the window for repeats is read");
     let mut memory = Memory::new(reach);
@@ -55,15 +56,15 @@ fn earliest(reach: Reach, arrival: ArrivalMillis) -> ArrivalMillis {
 
 /// The shards in the list that the shard was made from, the oldest first. Those that are not in the list ended before
 /// the window.
-fn ancestors(listed: &[Shard], shard: &ShardId) -> Vec<ShardId> {
-    let parents: BTreeMap<_, _> = listed.iter().map(|shard| (&shard.id, &shard.parents)).collect();
+fn ancestors<'a>(listed: &'a [Shard], shard: &'a ShardId) -> Vec<&'a Shard> {
+    let by_id: BTreeMap<_, _> = listed.iter().map(|shard| (&shard.id, shard)).collect();
     let mut generations = Vec::new();
     let mut children = vec![shard];
     // Parents are always older, so this ends; the bound is for a service that says otherwise.
     for _ in 0..listed.len() {
         let mut generation: Vec<&ShardId> =
-            children.iter().filter_map(|child| parents.get(child)).copied().flatten().collect();
-        generation.retain(|parent| parents.contains_key(parent));
+            children.iter().filter_map(|child| by_id.get(child)).flat_map(|shard| &shard.parents).collect();
+        generation.retain(|parent| by_id.contains_key(parent));
         generation.sort_unstable();
         generation.dedup();
         if generation.is_empty() {
@@ -74,11 +75,11 @@ fn ancestors(listed: &[Shard], shard: &ShardId) -> Vec<ShardId> {
     }
     let mut oldest_first = Vec::new();
     for parent in generations.into_iter().rev().flatten() {
-        if !oldest_first.contains(parent) {
-            oldest_first.push(parent.clone());
+        if !oldest_first.contains(&parent) {
+            oldest_first.push(parent);
         }
     }
-    oldest_first
+    oldest_first.into_iter().filter_map(|parent| by_id.get(parent)).copied().collect()
 }
 
 /// The last appearances in the shard's log from the time on, up to the position or the end of the shard.
@@ -87,6 +88,7 @@ async fn read_shard<S: Sink>(
     repeats: &RepeatWindow,
     reach: Reach,
     shard: &ShardId,
+    takes: &HashRange,
     from: ArrivalMillis,
     before: Option<&Position>,
 ) -> Result<VecDeque<Appearance>, ReadFailed> {
@@ -106,7 +108,7 @@ async fn read_shard<S: Sink>(
                 return Ok(found);
             }
             let reached = before.is_some_and(|before| record.sequence == before.sequence);
-            for record in user_records(shard, record) {
+            for record in user_records(shard, takes, record) {
                 if before.is_some_and(|before| record.position >= *before) {
                     break;
                 }
@@ -126,7 +128,7 @@ async fn read_shard<S: Sink>(
 mod tests {
     use super::*;
     use penstock_contract::Sequence;
-    use penstock_stream::{HashKey, HashRange};
+    use penstock_stream::HashKey;
 
     fn shard(id: &str, parents: &[&str]) -> Shard {
         Shard {
@@ -139,7 +141,7 @@ mod tests {
     }
 
     fn names(listed: &[Shard], of: &str) -> Vec<String> {
-        ancestors(listed, &ShardId::new(of)).iter().map(ToString::to_string).collect()
+        ancestors(listed, &ShardId::new(of)).iter().map(|shard| shard.id.to_string()).collect()
     }
 
     #[test]

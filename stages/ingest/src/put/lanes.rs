@@ -188,7 +188,7 @@ impl Lane {
         self.in_flight = true;
         self.not_before = None;
         let entries = match aggregation {
-            Aggregation::Kpl => vec![take_aggregate(&mut self.rows)],
+            Aggregation::Kpl => vec![take_aggregate(&self.shard, &mut self.rows)],
             Aggregation::None => take_singles(&mut self.rows),
         };
         Call { shard: self.shard.clone(), entries }
@@ -208,9 +208,9 @@ impl Lane {
 }
 
 /// As many rows from the front as one aggregate holds. A row that is larger goes by itself.
-fn take_aggregate(rows: &mut VecDeque<Row>) -> CallEntry {
+fn take_aggregate(shard: &ShardId, rows: &mut VecDeque<Row>) -> CallEntry {
     let max_bytes = rows.front().map_or(0, Row::size).max(MAX_AGGREGATE_BYTES);
-    let mut aggregator = Aggregator::new(max_bytes);
+    let mut aggregator = Aggregator::made_for(max_bytes, shard);
     let mut taken = Vec::new();
     while let Some(row) = rows.front()
         && aggregator.push(&row.key, None, row.data.clone()).is_ok()

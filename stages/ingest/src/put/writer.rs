@@ -8,12 +8,13 @@ use aws_sdk_kinesis::config::retry::RetryConfig;
 use penstock_api::spec::Aggregation;
 use penstock_contract::ShardId;
 use penstock_runtime::{Backoff, Health};
-use penstock_stream::{PutAck, ShardFilter, ShardMap, list_shards};
+use penstock_stream::{PutAck, Shard, ShardFilter, ShardMap, list_shards};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::astray::{Astray, Verdict};
 use super::call::{Ended, FailedCall, Failure, make};
 use super::lanes::{Ending, Lanes};
 use super::pending::{Outcome, Row, Trouble, settle_rows};
@@ -27,6 +28,8 @@ const REFRESH_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// How often failing calls are told of in the log.
 const WARNING_PAUSE: Duration = Duration::from_secs(5);
+/// Why rows of an aggregate are put again that went to a shard which does not take them.
+const WRONG_SHARD: Failure = Failure { trouble: Trouble::Unavailable, reason: "wrong_shard" };
 /// The name under which the stream stands in the stage's health.
 const CONCERN: &str = "stream";
 
@@ -40,7 +43,9 @@ pub(crate) struct Writer {
     health: Health,
     telemetry: Telemetry,
     calls: JoinSet<Ended>,
-    refresh: JoinSet<Result<ShardMap, String>>,
+    /// Aggregates that wait until it is known what the shard takes in which they are.
+    astray: Vec<Astray>,
+    refresh: JoinSet<Result<Listed, String>>,
     refresh_pause: Backoff,
     /// When the shards are to be listed again.
     refresh_at: Option<Instant>,
@@ -77,6 +82,7 @@ impl Writer {
             health,
             telemetry: telemetry.clone(),
             calls: JoinSet::new(),
+            astray: Vec::new(),
             refresh: JoinSet::new(),
             refresh_pause: Backoff::new(REFRESH_PAUSE, LONGEST_REFRESH_PAUSE),
             refresh_at: Some(Instant::now()),
@@ -97,10 +103,11 @@ impl Writer {
             self.fail_expired(now);
             self.start_refresh(now);
             self.start_calls(now);
-            if !open && self.lanes.is_empty() && self.calls.is_empty() {
+            if !open && self.lanes.is_empty() && self.calls.is_empty() && self.astray.is_empty() {
                 return;
             }
-            let wakeup = self.lanes.next_wakeup().into_iter().chain(self.refresh_due()).min();
+            let astray = self.astray.iter().filter_map(Astray::deadline);
+            let wakeup = self.lanes.next_wakeup().into_iter().chain(self.refresh_due()).chain(astray).min();
             tokio::select! {
                 biased;
                 Some(ended) = self.calls.join_next() => match ended {
@@ -142,9 +149,18 @@ impl Writer {
             Ok(entries) => {
                 for (outcome, rows) in entries {
                     match outcome {
+                        // A row by itself went where its key belongs; an aggregate is the only one in its call.
+                        Ok(ack) if ack.shard != shard && rows.len() > 1 => {
+                            self.refresh_at_once();
+                            self.astray.push(Astray { made_for: shard, ack, rows });
+                            return;
+                        }
                         Ok(ack) => {
                             ending.stored_any = true;
-                            self.stored(&shard, &ack, &rows);
+                            if ack.shard != shard {
+                                self.refresh_at_once();
+                            }
+                            self.stored(&ack, &rows);
                         }
                         Err(failure) => self.did_not(failure, rows, &mut ending),
                     }
@@ -159,10 +175,28 @@ impl Writer {
         self.lanes.call_ended(&shard, ending, Instant::now());
     }
 
-    fn stored(&mut self, expected: &ShardId, ack: &PutAck, rows: &[Row]) {
-        if ack.shard != *expected {
-            self.refresh_at_once();
+    /// The shards are known anew: so is what became of aggregates that went elsewhere.
+    fn judge_astray(&mut self, listed: &[Shard]) {
+        for astray in std::mem::take(&mut self.astray) {
+            let mut ending = Ending::default();
+            match astray.verdict(listed) {
+                Some(Verdict::Counts) => {
+                    ending.stored_any = true;
+                    self.stored(&astray.ack, &astray.rows);
+                }
+                Some(Verdict::Void) => self.did_not(WRONG_SHARD, astray.rows, &mut ending),
+                // The listing is older than the shard.
+                None => {
+                    self.astray.push(astray);
+                    self.refresh_after_pause();
+                    continue;
+                }
+            }
+            self.lanes.call_ended(&astray.made_for, ending, Instant::now());
         }
+    }
+
+    fn stored(&self, ack: &PutAck, rows: &[Row]) {
         settle_rows(rows, |place| Outcome::Stored {
             shard: ack.shard.clone(),
             sequence: ack.sequence.clone(),
@@ -200,6 +234,12 @@ impl Writer {
             settle_rows(&rows, |_| Outcome::Failed(trouble));
             self.leave_queue(&rows);
         }
+        let is_late = |astray: &mut Astray| astray.deadline().is_some_and(|deadline| deadline <= now);
+        for late in self.astray.extract_if(.., is_late).collect::<Vec<_>>() {
+            settle_rows(&late.rows, |_| Outcome::Failed(Trouble::Unavailable));
+            self.leave_queue(&late.rows);
+            self.lanes.call_ended(&late.made_for, Ending::default(), now);
+        }
     }
 
     fn leave_queue(&self, rows: &[Row]) {
@@ -235,19 +275,22 @@ impl Writer {
             self.refresh_at = None;
             self.last_refresh = Some(now);
             let (client, stream) = (self.client.clone(), self.stream.clone());
-            self.refresh.spawn(async move { list_open(&client, &stream).await });
+            // The shard of an aggregate that went astray may be gone again.
+            let filter = if self.astray.is_empty() { ShardFilter::AtLatest } else { ShardFilter::FromTrimHorizon };
+            self.refresh.spawn(async move { list(&client, &stream, &filter).await });
         }
     }
 
-    fn refreshed(&mut self, listed: Result<ShardMap, String>) {
+    fn refreshed(&mut self, listed: Result<Listed, String>) {
         // Also after a failure: an old map puts records all the same.
         self.map_is_old = false;
         match listed {
-            Ok(map) => {
+            Ok(Listed { map, shards }) => {
                 tracing::debug!(stream = %self.stream, shards = map.shards().len(), "the shards of the stream are known");
                 self.refresh_pause.reset();
                 self.health.fine(CONCERN);
                 self.lanes.set_map(map);
+                self.judge_astray(&shards);
             }
             Err(error) => {
                 tracing::warn!(stream = %self.stream, error, "the shards of the stream cannot be listed; it is tried again");
@@ -257,7 +300,16 @@ impl Writer {
     }
 }
 
-async fn list_open(client: &Client, stream: &str) -> Result<ShardMap, String> {
-    let shards = list_shards(client, stream, &ShardFilter::AtLatest).await.map_err(|error| error.to_string())?;
-    ShardMap::new(&shards).map_err(|error| error.to_string())
+/// What a listing says.
+struct Listed {
+    /// The open shards.
+    map: ShardMap,
+    /// All that were listed.
+    shards: Vec<Shard>,
+}
+
+async fn list(client: &Client, stream: &str, filter: &ShardFilter) -> Result<Listed, String> {
+    let shards = list_shards(client, stream, filter).await.map_err(|error| error.to_string())?;
+    let map = ShardMap::new(&shards).map_err(|error| error.to_string())?;
+    Ok(Listed { map, shards })
 }

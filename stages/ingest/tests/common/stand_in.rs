@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use penstock_contract::{ArrivalMillis, Record, Sequence, ShardId};
-use penstock_stream::{HashKey, StreamRecord, user_records};
+use penstock_stream::{HashKey, HashRange, StreamRecord, user_records};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,12 @@ struct Shard {
     end: u128,
     open: bool,
     records: Vec<StreamRecord>,
+}
+
+impl Shard {
+    fn takes(&self) -> HashRange {
+        HashRange { start: HashKey(self.start), end_inclusive: HashKey(self.end) }
+    }
 }
 
 #[derive(Clone)]
@@ -130,11 +136,28 @@ impl StandIn {
         let mut all = Vec::new();
         for shard in &state.shards {
             for record in &shard.records {
-                let records = user_records(&ShardId::new(shard.id.as_str()), record.clone());
+                let records = user_records(&ShardId::new(shard.id.as_str()), &shard.takes(), record.clone());
                 all.extend(records.into_iter().map(|record| (shard.id.clone(), record)));
             }
         }
         all
+    }
+
+    /// Stream records that hold nothing where they are.
+    pub fn astray(&self) -> usize {
+        let state = self.state.lock();
+        let opened = |shard: &Shard, record: &StreamRecord| {
+            user_records(&ShardId::new(shard.id.as_str()), &shard.takes(), record.clone())
+        };
+        let records = state.shards.iter().flat_map(|shard| shard.records.iter().map(move |record| (shard, record)));
+        records.filter(|(shard, record)| opened(shard, record).is_empty()).count()
+    }
+
+    /// Whether the shard takes the key.
+    pub fn takes(&self, shard: &str, key: &str) -> bool {
+        let state = self.state.lock();
+        let shard = state.shards.iter().find(|other| other.id == shard).unwrap();
+        shard.takes().holds(HashKey::of_partition_key(key))
     }
 
     /// The bytes at each position.
@@ -174,13 +197,21 @@ impl StandIn {
 
     fn list_shards(&self, body: &Value) -> Value {
         assert_eq!(body["StreamName"], "events");
-        assert_eq!(body["ShardFilter"]["Type"], "AT_LATEST");
+        let also_closed = match body["ShardFilter"]["Type"].as_str() {
+            Some("AT_LATEST") => false,
+            Some("FROM_TRIM_HORIZON") => true,
+            other => panic!("the stand-in does not know the filter {other:?}"),
+        };
         let state = self.state.lock();
-        let shards = state.shards.iter().filter(|shard| shard.open).map(|shard| {
+        let shards = state.shards.iter().filter(|shard| shard.open || also_closed).map(|shard| {
+            let mut sequences = json!({"StartingSequenceNumber": "1000"});
+            if !shard.open {
+                sequences["EndingSequenceNumber"] = json!("9000000");
+            }
             json!({
                 "ShardId": shard.id,
                 "HashKeyRange": {"StartingHashKey": shard.start.to_string(), "EndingHashKey": shard.end.to_string()},
-                "SequenceNumberRange": {"StartingSequenceNumber": "1000"},
+                "SequenceNumberRange": sequences,
             })
         });
         json!({"Shards": shards.collect::<Vec<_>>()})
@@ -275,7 +306,7 @@ fn keys(entries: &[Entry]) -> HashSet<Arc<str>> {
         arrival: ArrivalMillis(0),
         data: entry.data.clone(),
     };
-    let records = entries.iter().flat_map(|entry| user_records(&ShardId::new("s"), record(entry)));
+    let records = entries.iter().flat_map(|entry| user_records(&ShardId::new("s"), &HashRange::ALL, record(entry)));
     records.map(|record| record.partition_key).collect()
 }
 

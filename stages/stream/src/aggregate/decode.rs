@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 
 use super::wire::{Fields, Malformed, Value};
 use super::{DIGEST_LEN, MAGIC};
-use crate::HashKey;
+use crate::{HashKey, HashRange};
 
 /// What a stream record turned out to be.
 #[derive(Debug)]
@@ -39,6 +39,27 @@ pub struct Members {
     left: usize,
     partition_keys: Vec<Arc<str>>,
     hash_keys: Vec<HashKey>,
+}
+
+impl Members {
+    /// Whether the hash key of every member is in the range.
+    #[must_use]
+    pub fn all_within(&self, range: &HashRange) -> bool {
+        // Members share few keys, and hashing is what costs.
+        let of_keys: Vec<_> =
+            self.partition_keys.iter().map(|key| range.holds(HashKey::of_partition_key(key))).collect();
+        let mut fields = Fields::of(&self.message);
+        // The message was checked, so it ends without an error.
+        while let Ok(Some((field, value))) = fields.next() {
+            let (3, Value::Bytes(member)) = (field, value) else { continue };
+            let Ok(member) = read_member(member) else { continue };
+            let own = member.hash_index.and_then(|index| self.hash_keys.get(index)).map(|hash| range.holds(*hash));
+            if !own.or_else(|| of_keys.get(member.key_index).copied()).unwrap_or(true) {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// Opens an aggregate. A record that is too short, has another beginning, a digest that does not match, a

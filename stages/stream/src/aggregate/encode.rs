@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
+use penstock_contract::ShardId;
 
 use super::wire::{bytes_tag, put_varint, varint_len, varint_tag};
-use super::{AGGREGATE_KEY, DIGEST_LEN, MAGIC, begins_like_one};
+use super::{AGGREGATE_KEY, DIGEST_LEN, MADE_FOR, MAGIC, begins_like_one};
 use crate::{HashKey, PutEntry};
 
 /// Puts user records together into one stream record of at most so many bytes.
@@ -16,6 +17,8 @@ use crate::{HashKey, PutEntry};
 #[derive(Debug)]
 pub struct Aggregator {
     max_bytes: usize,
+    /// The partition key of the stream record.
+    outer_key: Arc<str>,
     keys: Table<Arc<str>>,
     hashes: Table<HashKey>,
     members: Vec<Pending>,
@@ -57,7 +60,18 @@ impl Aggregator {
     /// An empty one. `max_bytes` is what the service counts: the bytes of the stream record and its key.
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, keys: Table::new(), hashes: Table::new(), members: Vec::new(), members_len: 0 }
+        Self::with_outer_key(max_bytes, AGGREGATE_KEY.into())
+    }
+
+    /// An empty one for members that the shard takes. Should the shard be gone when the aggregate is put, it counts only where
+    /// every member belongs: see [`crate::user_records`]. Whoever puts it must look where it went.
+    #[must_use]
+    pub fn made_for(max_bytes: usize, shard: &ShardId) -> Self {
+        Self::with_outer_key(max_bytes, format!("{MADE_FOR}{shard}").into())
+    }
+
+    fn with_outer_key(max_bytes: usize, outer_key: Arc<str>) -> Self {
+        Self { max_bytes, outer_key, keys: Table::new(), hashes: Table::new(), members: Vec::new(), members_len: 0 }
     }
 
     /// Whether [`Self::push`] would take the record. An empty aggregator takes what fits by itself.
@@ -108,7 +122,7 @@ impl Aggregator {
     /// What the service would count for the aggregate of what was pushed so far, its key included.
     #[must_use]
     pub fn record_len(&self) -> usize {
-        AGGREGATE_KEY.len() + MAGIC.len() + self.message_len() + DIGEST_LEN
+        self.outer_key.len() + MAGIC.len() + self.message_len() + DIGEST_LEN
     }
 
     fn message_len(&self) -> usize {
@@ -130,9 +144,9 @@ impl Aggregator {
             Some(_) => self.hashes.order.first().copied()?,
             None => HashKey::of_partition_key(first_key),
         };
-        let entry =
-            PutEntry { data: self.encode(), partition_key: AGGREGATE_KEY.into(), explicit_hash_key: Some(first_hash) };
-        Some(Aggregate { entry, members: self.members.len() })
+        let (data, members) = (self.encode(), self.members.len());
+        let entry = PutEntry { data, partition_key: self.outer_key, explicit_hash_key: Some(first_hash) };
+        Some(Aggregate { entry, members })
     }
 
     fn encode(&self) -> Bytes {

@@ -26,6 +26,14 @@ const DIGEST_LEN: usize = 16;
 
 /// The partition key of an aggregate; its shard is chosen by explicit hash key. The KPL's own choice.
 const AGGREGATE_KEY: &str = "a";
+/// The partition key of an aggregate that says which shard it was made for begins so, and goes on with the shard's name.
+const MADE_FOR: &str = "penstock-for/";
+
+/// The shard that an aggregate with this partition key was made for, if its producer says so.
+#[must_use]
+pub fn made_for(partition_key: &str) -> Option<&str> {
+    partition_key.strip_prefix(MADE_FOR)
+}
 
 /// Whether the bytes begin as an aggregate does, which says nothing about the rest.
 #[must_use]

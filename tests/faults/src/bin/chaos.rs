@@ -38,9 +38,6 @@ struct Args {
     /// The source puts each row by itself.
     #[arg(long)]
     no_aggregation: bool,
-    /// The stream keeps its shards.
-    #[arg(long)]
-    no_resharding: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -54,7 +51,6 @@ fn main() -> anyhow::Result<ExitCode> {
         workers: usize::from(args.workers),
         patience: Duration::from_millis(args.patience),
         aggregated: !args.no_aggregation,
-        resharded: !args.no_resharding,
     };
     let mut wrong = Vec::new();
     for seed in first..first.saturating_add(args.runs) {

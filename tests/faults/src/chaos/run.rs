@@ -42,11 +42,8 @@ pub struct ChaosOptions {
     pub workers: usize,
     /// The longest that a request hangs or a worker is frozen.
     pub patience: Duration,
-    /// Whether the source puts rows together. One that does so while the stream is resharded may put a row into another shard
-    /// than that of its key, and one of a key that is sent again then is no repeat there (docs/adr/0010-repeats.md).
+    /// Whether the source puts rows together.
     pub aggregated: bool,
-    /// Whether the stream is resharded.
-    pub resharded: bool,
 }
 
 /// What a run did, and what it came to.
@@ -277,11 +274,10 @@ impl World {
                     *client = Some(self.start_client()?);
                 }
             }
-            Event::Reshard(how) if self.options.resharded => {
+            Event::Reshard(how) => {
                 let taken = self.runtime.block_on(reshard(&self.kinesis, &self.stream, how))?;
                 self.reshards += u32::from(taken);
             }
-            Event::Reshard(_) => {}
         }
         Ok(())
     }

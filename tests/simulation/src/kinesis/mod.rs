@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use penstock_contract::{Position, Sequence};
+use penstock_stream::{HashKey, HashRange, user_records};
 
 pub(crate) use api::Mood;
 
@@ -129,7 +130,8 @@ impl Kinesis {
             arrival: penstock_contract::ArrivalMillis(0),
             data: data.clone(),
         };
-        let records = penstock_stream::user_records(&penstock_contract::ShardId::new(id.as_str()), stream_record);
+        let takes = HashRange { start: HashKey(shard.first_hash), end_inclusive: HashKey(shard.last_hash) };
+        let records = user_records(&penstock_contract::ShardId::new(id.as_str()), &takes, stream_record);
         let records = records.iter().map(UserRecord::read).collect::<Result<_, _>>().ok()?;
         shard.log.push(Entry { sequence, arrival: now, key: key.to_owned(), data, records });
         Some(id.clone())

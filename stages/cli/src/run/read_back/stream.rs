@@ -47,7 +47,7 @@ async fn count_shard(client: &Client, stream: &str, shard: &Shard, tally: &mut T
         backoff.reset();
         let at_tip = answer.records.is_empty() && answer.millis_behind_latest == Some(0);
         for record in answer.records {
-            for record in user_records(&shard.id, record) {
+            for record in user_records(&shard.id, &shard.hash_range, record) {
                 tally.add_bytes(&record.data);
             }
         }
