@@ -177,6 +177,22 @@ async fn shards_that_ended_before_the_first_start_are_read_too() {
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_aggregate_for_a_shard_that_was_split_counts_for_nothing_where_a_member_does_not_belong() {
+    let world = World::start(1).await;
+    let parent = world.open_shards().await.remove(0);
+    world.put_aggregate_made_for(&parent, ok(0..20)).await;
+    world.split(&parent).await;
+    world.put_aggregate_made_for(&parent, ok(20..40)).await;
+    world.run_to_tip("w", world.sink()).await;
+    assert_exactly_once(&world.store, ok(0..20));
+    // As its producer does, which sees where it went.
+    world.put(20..40).await;
+    world.run_to_tip("w", world.sink()).await;
+    assert_exactly_once(&world.store, ok(0..40));
+    world.stop().await;
+}
+
 async fn assert_parents_first(world: &World) {
     let entries = world.store.entries();
     for child in world.shards().await {

@@ -185,7 +185,15 @@ impl World {
 
     /// Puts one aggregate; says its sequence number.
     pub(crate) async fn put_aggregate(&self, data: impl IntoIterator<Item = String>) -> String {
-        let mut aggregator = Aggregator::new(1 << 20);
+        self.put_with(Aggregator::new(1 << 20), data).await
+    }
+
+    /// Puts one aggregate that was made for the shard, wherever it goes.
+    pub(crate) async fn put_aggregate_made_for(&self, shard: &Shard, data: impl IntoIterator<Item = String>) {
+        self.put_with(Aggregator::made_for(1 << 20, &ShardId::new(shard.shard_id())), data).await;
+    }
+
+    async fn put_with(&self, mut aggregator: Aggregator, data: impl IntoIterator<Item = String>) -> String {
         for data in data {
             aggregator.push(&data.clone().into(), None, data.into()).unwrap();
         }
