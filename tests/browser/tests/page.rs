@@ -108,6 +108,9 @@ async fn a_look_inside_shows_records_items_and_dead_letters_by_keyboard() {
     let invoice = browser.run(invoice).await.unwrap();
     browser.picture(&pictures(folder.path()).join("page-records.png")).await.unwrap();
 
+    // An item is looked for once, when somebody asks.
+    let stored = format!("return (() => {{ {} }})() === '300'", number("tables", "stored in all"));
+    browser.eventually("all rows are items", &stored).await.unwrap();
     press_tab_of(&browser, "Items of ecommerce-invoices").await;
     browser.press(&format!("{}{ENTER}", invoice.as_str().unwrap())).await.unwrap();
     let found =
