@@ -52,7 +52,9 @@ async fn read_all(client: &Client) -> (BTreeMap<Accepted, String>, usize) {
             let answer = get_records(client, &iterator, MAX_RECORDS_PER_READ).await.unwrap();
             let at_tip = answer.millis_behind_latest == Some(0);
             stream_records += answer.records.len();
-            for record in answer.records.into_iter().flat_map(|record| user_records(&shard.id, &shard.hash_range, record)) {
+            for record in
+                answer.records.into_iter().flat_map(|record| user_records(&shard.id, &shard.hash_range, record))
+            {
                 let position = Accepted {
                     shard: shard.id.to_string(),
                     sequence: record.position.sequence.to_string(),

@@ -12,8 +12,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
-use penstock_conformance::cache;
-use penstock_control_plane::{Plane, eventually, free_ports};
+use penstock_conformance::{cache, free_ports};
+use penstock_control_plane::{Plane, eventually};
 use penstock_manifests::{documents, read};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -77,7 +77,9 @@ impl Argo {
             Process::start(command, folder.path())
         };
 
-        let [redis_port, repo_server_port, repo_server_metrics, controller_metrics] = free_ports()?;
+        let redis_port = free_ports(4)?;
+        let (repo_server_port, repo_server_metrics, controller_metrics) =
+            (redis_port + 1, redis_port + 2, redis_port + 3);
         let redis_address = format!("127.0.0.1:{redis_port}");
         let mut redis = start("argocd-redis", std::slice::from_ref(&redis_address))?;
         redis.listens(redis_port).await?;

@@ -6,6 +6,7 @@
 
 mod kcl;
 mod local_aws;
+mod ports;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use anyhow::{Context, bail};
 
 pub use kcl::{Kcl, KclEvent, KclOptions, KclRecord, Retrieval, RunningKcl};
 pub use local_aws::{LocalAws, LocalAwsOptions};
+pub use ports::free_ports;
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 const SCHEMATHESIS: &str = include_str!("../schemathesis.txt");

@@ -24,7 +24,7 @@ pub use account::{Account, Inventory};
 pub use audit::{Audit, Request};
 pub use deployments::{BROKEN_IMAGE, roll_out};
 pub use operator_process::{Installation, OperatorProcess};
-pub use plane::{Plane, free_ports, shared};
+pub use plane::{Plane, shared};
 pub use rights::{OPERATOR, Right, granted, manifests, rules, token};
 pub use snapshot::{children, masked};
 pub use wait::{eventually, steady};

@@ -9,10 +9,11 @@ use anyhow::{Context, bail, ensure};
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
+use penstock_conformance::free_ports;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::plane::{Plane, free_ports};
+use crate::plane::Plane;
 use crate::rights::{self, OPERATOR};
 use crate::wait::eventually;
 
@@ -63,7 +64,7 @@ impl Installation {
     /// # Errors
     /// When it is not there or does not start.
     pub async fn start(&self, identity: &str) -> anyhow::Result<OperatorProcess> {
-        let [port] = free_ports()?;
+        let port = free_ports(1)?;
         let log = self.folder.path().join(format!("{identity}.log"));
         let child = Command::new(program()?)
             .args(["--stage-image=penstock:test", "--identity", identity, "--lease-namespace", NAMESPACE])

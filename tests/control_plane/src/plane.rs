@@ -1,7 +1,6 @@
 //! etcd and kube-apiserver as processes.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -15,7 +14,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ObjectMeta, PostParams};
 use kube::config::AuthInfo;
 use kube::{Api, Client, Config};
-use penstock_conformance::may_skip;
+use penstock_conformance::{free_ports, may_skip};
 use penstock_kubernetes::{Kubernetes, kubernetes};
 use tempfile::TempDir;
 
@@ -80,7 +79,8 @@ impl Plane {
 
     fn start_once(binaries: &Kubernetes) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("penstock-control-plane-").tempdir()?;
-        let [clients, peers, secure] = free_ports()?;
+        let clients = free_ports(3)?;
+        let (peers, secure) = (clients + 1, clients + 2);
         let etcd = start_etcd(&binaries.etcd, folder.path(), clients, peers)?;
         let mut apiserver = start_apiserver(&binaries.apiserver, folder.path(), clients, secure)?;
         let config = apiserver.configuration(folder.path(), secure)?;
@@ -306,18 +306,4 @@ fn certificates(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
             BASE64_STANDARD.decode(base64).context("the API server's certificate cannot be read")
         })
         .collect()
-}
-
-/// Ports of loopback that nobody uses now.
-///
-/// # Errors
-/// When there are none.
-pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
-    // All at once, so that they differ.
-    let listeners = (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }

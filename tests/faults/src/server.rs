@@ -1,12 +1,12 @@
 //! `penstock run` as a process.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use penstock_conformance::free_ports;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
@@ -42,8 +42,9 @@ impl ServerOptions {
             penstock: penstock.to_owned(),
             pipeline: pipeline.to_owned(),
             data_dir: data_dir.to_owned(),
-            engine_port: free_port()?,
-            http_port: two_free_ports()?,
+            engine_port: free_ports(1)?,
+            // The source has one, and the API the next.
+            http_port: free_ports(2)?,
             arguments: Vec::new(),
             open_files: None,
         })
@@ -73,20 +74,9 @@ impl ServerOptions {
     }
 }
 
-/// The first of two: a source has one, and an API the next.
-fn two_free_ports() -> anyhow::Result<u16> {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0").context("there is no free port")?;
-        let port = first.local_addr()?.port();
-        if port.checked_add(1).is_some_and(|next| TcpListener::bind(("127.0.0.1", next)).is_ok()) {
-            return Ok(port);
-        }
-    }
-    bail!("there are no two free ports beside each other")
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0").context("there is no free port")?.local_addr()?.port())
+fn last_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// What the ready file says.
@@ -149,10 +139,8 @@ impl Server {
         let began = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
-                bail!(
-                    "the server ended with {status} before it was ready; see {}",
-                    options.data_dir.with_extension("log").display()
-                );
+                let log = fs::read_to_string(options.data_dir.with_extension("log")).unwrap_or_default();
+                bail!("the server ended with {status} before it was ready: {}", last_lines(&log));
             }
             if let Ok(text) = fs::read_to_string(&ready_file) {
                 let ready = serde_json::from_str(&text).context("the ready file cannot be read")?;

@@ -142,7 +142,9 @@ impl World {
                 .await;
                 let answer = answer.unwrap();
                 let at_tip = answer.millis_behind_latest == Some(0);
-                for record in answer.records.into_iter().flat_map(|record| user_records(&shard.id, &shard.hash_range, record)) {
+                for record in
+                    answer.records.into_iter().flat_map(|record| user_records(&shard.id, &shard.hash_range, record))
+                {
                     reading.add_ours(shard.id.as_str(), &record);
                 }
                 next = answer.next_iterator.filter(|_| !at_tip);

@@ -1,13 +1,12 @@
 //! One run, from the empty folder to the verdict.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use penstock_conformance::{LocalAws, LocalAwsOptions};
+use penstock_conformance::{LocalAws, LocalAwsOptions, free_ports};
 use penstock_runtime::Aws;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -127,7 +126,7 @@ impl World {
         let kinesis = runtime
             .block_on(async { aws_sdk_kinesis::Client::new(&Aws::local(REGION, engines.endpoint()).await.config) });
         let began = Instant::now();
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_ports(1)?;
         let start = |config: &Value, worker: String| {
             let schedule = Schedule::new(seed, &worker, options.patience);
             let options = StageOptions {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -110,7 +110,7 @@ impl Stage {
         fs::create_dir_all(&secret).unwrap();
         fs::write(secret.join("test"), "a-key-that-is-long-enough-for-a-test").unwrap();
         let log = folder.join(format!("{name}.log"));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = penstock_conformance::free_ports(1).unwrap();
         let mut command = Command::new(penstock_conformance::penstock().unwrap());
         command
             .args(["stage", "--admin", "127.0.0.1:0", "--worker-id", "test"])
