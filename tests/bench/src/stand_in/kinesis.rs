@@ -1,8 +1,11 @@
 //! The calls of Kinesis that carry records.
 
+use std::fmt::Write as _;
+
 use anyhow::Context as _;
 use bytes::Bytes;
 use memchr::memmem;
+use penstock_stream::HashKey;
 use serde::Deserialize;
 
 use super::{Answer, Counts, Options};
@@ -15,6 +18,8 @@ const PUT_BYTES: usize = 10 << 20;
 /// (<https://docs.aws.amazon.com/kinesis/latest/APIReference/API_GetRecords.html>).
 const GET_RECORDS: usize = 10_000;
 const GET_BYTES: usize = 10 << 20;
+const PARTITION_KEY: &[u8] = br#""PartitionKey":""#;
+const EXPLICIT_HASH_KEY: &[u8] = br#""ExplicitHashKey":""#;
 /// A reader is always this far behind, in milliseconds: there is always more.
 const BEHIND: u64 = 60_000;
 
@@ -41,7 +46,7 @@ pub(crate) fn answer(
     body: &[u8],
 ) -> anyhow::Result<Option<Answer>> {
     Ok(match operation {
-        "PutRecords" => Some(put_records(counts, body)),
+        "PutRecords" => Some(put_records(options.shards, counts, body)),
         "GetShardIterator" if !options.content.records.is_empty() => Some(get_shard_iterator(counts, body)?),
         "GetRecords" if !options.content.records.is_empty() => Some(get_records(options, counts, body)?),
         _ => None,
@@ -49,8 +54,9 @@ pub(crate) fn answer(
 }
 
 /// Counts and measures what is put, without keeping it.
-fn put_records(counts: &Counts, body: &[u8]) -> Answer {
-    let records = memmem::find_iter(body, br#""PartitionKey":"#).count();
+fn put_records(shards: usize, counts: &Counts, body: &[u8]) -> Answer {
+    let places: Vec<_> = memmem::find_iter(body, PARTITION_KEY).collect();
+    let records = places.len();
     if records == 0 || records > PUT_RECORDS {
         return Answer::refused("ValidationException", "1 to 500 records");
     }
@@ -59,17 +65,38 @@ fn put_records(counts: &Counts, body: &[u8]) -> Answer {
         return Answer::refused("InvalidArgumentException", "more than 10 MiB");
     }
     counts.add("PutRecords", records as u64, body.len());
-    const RECORD: &str = r#"{"SequenceNumber":"49000000000000000000000000000000000000000000000000000001","ShardId":"shardId-000000000000"}"#;
-    let mut answer = String::with_capacity(64 + records * (RECORD.len() + 1));
+    let mut answer = String::with_capacity(64 + records * 128);
     answer.push_str(r#"{"FailedRecordCount":0,"Records":["#);
-    for number in 0..records {
-        if number > 0 {
-            answer.push(',');
-        }
-        answer.push_str(RECORD);
+    for (number, place) in places.into_iter().enumerate() {
+        let between = if number > 0 { "," } else { "" };
+        let shard = shard_of(body, place, shards);
+        // A string takes what is written to it.
+        let _ = write!(
+            answer,
+            r#"{between}{{"SequenceNumber":"49000000000000000000000000000000000000000000000000000001","ShardId":"shardId-{shard:012}"}}"#
+        );
     }
     answer.push_str("]}");
     Answer::json(answer)
+}
+
+/// The shard of the record whose partition key stands at this place. The SDKs write a record's members in the order of their names.
+fn shard_of(body: &[u8], place: usize, shards: usize) -> u128 {
+    let before = &body[..place];
+    let explicit = before.strip_suffix(b"\",").and_then(|before| {
+        let digits = before.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+        let (name, digits) = before.split_at(before.len() - digits);
+        let digits = std::str::from_utf8(digits).ok().filter(|_| name.ends_with(EXPLICIT_HASH_KEY))?;
+        digits.parse().ok().map(HashKey)
+    });
+    let HashKey(hash) = explicit.unwrap_or_else(|| {
+        let key = &body[place + PARTITION_KEY.len()..];
+        let key = &key[..memchr::memchr(b'"', key).unwrap_or(key.len())];
+        HashKey::of_partition_key(&String::from_utf8_lossy(key))
+    });
+    // Shards share the hash keys evenly.
+    let shards = shards.max(1) as u128;
+    (hash / (u128::MAX / shards)).min(shards - 1)
 }
 
 fn get_shard_iterator(counts: &Counts, body: &[u8]) -> anyhow::Result<Answer> {
@@ -135,14 +162,24 @@ mod tests {
     }
 
     #[test]
+    fn records_go_to_the_shard_of_their_hash_key() {
+        let shard = |record: &str| shard_of(record.as_bytes(), record.find("\"PartitionKey").unwrap(), 4);
+        // md5("a") begins with 0c, md5("b") with 92.
+        assert_eq!(shard(r#"{"Data":"eA==","PartitionKey":"a"}"#), 0);
+        assert_eq!(shard(r#"{"Data":"eA==","PartitionKey":"b"}"#), 2);
+        let last = u128::MAX;
+        assert_eq!(shard(&format!(r#"{{"Data":"eA==","ExplicitHashKey":"{last}","PartitionKey":"a"}}"#)), 3);
+    }
+
+    #[test]
     fn puts_are_counted_and_held_to_the_limits() {
         let counts = Counts::default();
         let body = |records: usize| {
             let records = vec![serde_json::json!({ "Data": "eA==", "PartitionKey": "k" }); records];
             serde_json::json!({ "StreamName": "s", "Records": records }).to_string()
         };
-        assert!(put_records(&counts, body(500).as_bytes()).status.is_success());
-        assert!(!put_records(&counts, body(501).as_bytes()).status.is_success());
+        assert!(put_records(4, &counts, body(500).as_bytes()).status.is_success());
+        assert!(!put_records(4, &counts, body(501).as_bytes()).status.is_success());
         assert_eq!(counts.all()["PutRecords"].records, 500);
     }
 }
