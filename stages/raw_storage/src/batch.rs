@@ -15,11 +15,12 @@ use crate::sink::Plan;
 use crate::stamp::Stamp;
 use crate::upload::MAX_PARTS;
 
-/// Objects of one range; above it the range is closed. It bounds requests and memory when a key template sorts
-/// records by a field of many values.
-const MAX_OBJECTS: usize = 1_000;
+/// Objects of one range; above it the range is closed. It bounds requests when a key template sorts
+/// records by a field of many values; the memory of few large ones and of many small ones is bounded by the budget. A bound below the number
+/// of values would close ranges before their objects hold more than a record or two, and requests are what costs.
+const MAX_OBJECTS: usize = 10_000;
 /// Objects of one range that are written at one time.
-const WRITES_IN_FLIGHT: usize = 8;
+const WRITES_IN_FLIGHT: usize = 32;
 /// After so many failures in one application no more objects are begun: the consumer waits before the next.
 const MAX_FAILURES: usize = 8;
 

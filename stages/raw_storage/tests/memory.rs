@@ -75,8 +75,8 @@ async fn five_hundred_objects_of_one_range_stay_within_the_budget() {
 async fn a_key_of_too_many_values_closes_the_range() {
     let sink = setup("raw/{n}/", Compression::None).sink(MemoryS3::default().client());
     let mut batch = sink.open(&shard(), &position(0));
-    assert!(!batch.push(&shop_records(0..999, 1)).await.unwrap().full);
-    assert!(batch.push(&shop_records(999..1000, 1)).await.unwrap().full);
+    assert!(!batch.push(&shop_records(0..9_999, 1)).await.unwrap().full);
+    assert!(batch.push(&shop_records(9_999..10_000, 1)).await.unwrap().full);
 }
 
 #[tokio::test]
