@@ -36,6 +36,7 @@ mod refill;
 mod registration;
 mod repeats;
 mod replay;
+mod rounds;
 mod row;
 mod settle;
 mod shard_end;

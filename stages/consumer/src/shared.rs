@@ -15,6 +15,7 @@ use crate::lease_table::LeaseTable;
 use crate::metrics::Metrics;
 use crate::observe::Moment;
 use crate::pin::RecipeHash;
+use crate::reader::ahead::Ahead;
 use crate::registration::Registration;
 use crate::trouble::Troubles;
 
@@ -92,6 +93,8 @@ pub(crate) struct Shared<S> {
     summary: Mutex<Summary>,
     /// Shards that are read to the tip after that was asked for.
     parked: Mutex<BTreeSet<ShardId>>,
+    /// What all shards have read ahead.
+    pub(crate) ahead: Arc<Ahead>,
     /// Tells the worker that something happened that it should look at.
     pub(crate) wake: Notify,
     origin: Instant,
@@ -113,6 +116,7 @@ impl<S: Sink> Shared<S> {
             metrics,
             summary: Mutex::new(Summary::default()),
             parked: Mutex::new(BTreeSet::new()),
+            ahead: Ahead::new(config.worker_prefetch_bytes),
             wake: Notify::new(),
             origin: Instant::now(),
             config,

@@ -8,7 +8,7 @@ use penstock_api::spec::StartAt;
 use penstock_contract::{ArrivalMillis, ShardId, Sink};
 use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -19,6 +19,7 @@ use crate::lease::Lease;
 use crate::lease_table::{LeaseTableError, Write};
 use crate::observe::{Moment, Observer, Rows, Stillness};
 use crate::recreated::{self, Change};
+use crate::rounds::pause;
 use crate::shard_loop::{self, Outcome, Signals};
 use crate::shared::Shared;
 use crate::trouble::Concern;
@@ -102,8 +103,7 @@ impl<S: Sink> Worker<S> {
     async fn work(&mut self) -> Result<(), ConsumerError> {
         let shared = Arc::clone(&self.shared);
         let (drain, at_tip) = (&shared.stop.drain, &shared.stop.at_tip);
-        let mut tick = interval(shared.config.round());
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut due, mut is_first) = (Instant::now(), true);
         loop {
             tokio::select! {
                 biased;
@@ -111,7 +111,10 @@ impl<S: Sink> Worker<S> {
                 Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
                 () = shared.wake.notified() => {}
                 () = at_tip.cancelled(), if self.told_at.is_none() => {}
-                _ = tick.tick() => {}
+                () = sleep_until(due) => {
+                    due = Instant::now() + pause(shared.config.round(), is_first, fastrand::f64());
+                    is_first = false;
+                }
             }
             tokio::select! {
                 biased;

@@ -129,6 +129,7 @@ impl World {
             drain_limit: Duration::from_secs(20),
             read_bytes: 1 << 20,
             prefetch_bytes: 2 << 20,
+            worker_prefetch_bytes: 32 << 20,
             dead_letter_bytes: 4 << 20,
         }
     }

@@ -63,6 +63,7 @@ impl Ours {
             drain_limit: Duration::from_secs(20),
             read_bytes: 1 << 20,
             prefetch_bytes: 2 << 20,
+            worker_prefetch_bytes: 32 << 20,
             dead_letter_bytes: 4 << 20,
         };
         let stop = Stop::new();

@@ -72,6 +72,7 @@ fn config(stream: String, lease_table: String, id: String) -> ConsumerConfig {
         drain_limit: Duration::from_secs(25),
         read_bytes: 1 << 20,
         prefetch_bytes: 2 << 20,
+        worker_prefetch_bytes: 32 << 20,
         dead_letter_bytes: 4 << 20,
     }
 }
