@@ -4,6 +4,7 @@
 
 mod harness;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,10 +37,10 @@ fn is_in(shard: &Shard, data: &str) -> bool {
 
 /// What readers got once they do not get more: nothing comes for longer than any wait between two reads.
 async fn all_that_is_read(gate: &Gate) -> usize {
-    let mut before = 0;
+    let before = Cell::new(0);
     eventually("reading comes to rest", async || {
         let read = gate.answered_bytes();
-        let is_at_rest = read > 0 && read == std::mem::replace(&mut before, read);
+        let is_at_rest = read > 0 && read == before.replace(read);
         if !is_at_rest {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
@@ -47,7 +48,7 @@ async fn all_that_is_read(gate: &Gate) -> usize {
     })
     .await;
     // Records are written in base64.
-    before * 3 / 4
+    before.get() * 3 / 4
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
