@@ -37,6 +37,9 @@ pub struct ConsumerConfig {
     /// A worker whose heartbeat has stood still for longer has stopped, and its leases are taken. All workers
     /// of a sink must have the same.
     pub failover: Duration,
+    /// A difference in what two workers do, in bytes a second, that is not worth to hand over a lease. Each record counts as
+    /// 1,024 bytes more.
+    pub least_imbalance: u64,
     /// How often the stream's list of shards is compared with the leases.
     pub shard_sync: Duration,
     /// After being asked to drain, a shard whose sink keeps failing is given back with its range pinned.
@@ -87,6 +90,7 @@ impl ConsumerConfig {
             dead_letters_bucket: sink.dead_letters_bucket.clone(),
             dead_letters_prefix: sink.dead_letters_prefix.clone(),
             failover: Duration::from_secs(10),
+            least_imbalance: 64 << 10,
             shard_sync: Duration::from_secs(60),
             drain_limit: Duration::from_secs(25),
             read_bytes: 1 << 20,

@@ -265,6 +265,7 @@ impl<S: Sink> Reading<S> {
         let end = is_last && !child_shards.is_empty();
         let (count, bytes) = (records.len(), records.iter().map(|record| record.data.len()).sum());
         self.metrics.read_bytes.increment(bytes as u64);
+        self.shared.loads.add(&self.shard, count, bytes);
         if let Some(behind) = millis_behind_latest {
             #[allow(clippy::cast_precision_loss, reason = "2^52 milliseconds are longer than any retention")]
             self.metrics.behind.set(behind as f64);

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::config::{Clients, ConsumerConfig};
 use crate::dead_letters::DeadLetterStore;
 use crate::lease_table::LeaseTable;
+use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::observe::Moment;
 use crate::pin::RecipeHash;
@@ -95,6 +96,8 @@ pub(crate) struct Shared<S> {
     parked: Mutex<BTreeSet<ShardId>>,
     /// What all shards have read ahead.
     pub(crate) ahead: Arc<Ahead>,
+    /// What the leases weigh.
+    pub(crate) loads: Loads,
     /// Tells the worker that something happened that it should look at.
     pub(crate) wake: Notify,
     origin: Instant,
@@ -117,6 +120,7 @@ impl<S: Sink> Shared<S> {
             summary: Mutex::new(Summary::default()),
             parked: Mutex::new(BTreeSet::new()),
             ahead: Ahead::new(config.worker_prefetch_bytes),
+            loads: Loads::new(config.failover),
             wake: Notify::new(),
             origin: Instant::now(),
             config,

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     /// How much one read asks for, and how much all shards of a worker may have read ahead.
     pub(crate) read_bytes: usize,
     pub(crate) worker_prefetch_bytes: usize,
+    /// A difference in throughput that is not worth a move, in bytes a second.
+    pub(crate) least_imbalance: u64,
     /// At the end the workers are told to end at the tip, instead of to drain.
     pub(crate) ends_at_tip: bool,
 }
@@ -155,6 +157,7 @@ impl Plan {
             stream_from: if rng.u32(0..10) == 0 { rng.u64(0..8_000) } else { 0 },
             ends_at_tip: rng.u32(0..3) == 0,
             read_bytes: [1_000, 1 << 20][room.usize(0..2)],
+            least_imbalance: [1, 64 << 10][room.usize(0..2)],
             worker_prefetch_bytes: [1, 1_000, 4_000, 1 << 20][room.usize(0..4)],
         };
         // Of its own luck, so that the schedules without it stay what they were.

@@ -59,6 +59,7 @@ impl Ours {
             dead_letters_bucket: "letters".to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
             failover: Duration::from_secs(3),
+            least_imbalance: 64 << 10,
             shard_sync: Duration::from_secs(1),
             drain_limit: Duration::from_secs(20),
             read_bytes: 1 << 20,
