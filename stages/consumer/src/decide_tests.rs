@@ -319,10 +319,11 @@ fn a_lease_that_was_handed_over_waits_for_its_next_owner_only_while_that_lives()
     let mut world = World::with_shards(2);
     let (giver, taker) = (world.join("giver"), world.join("taker"));
     world.everybody(10);
-    let shard = world.leases.values().find(|lease| lease.owner.as_ref() == Some(&giver)).unwrap().shard.clone();
+    let of_giver = world.leases.values().find(|lease| lease.owner.as_ref() == Some(&giver));
+    let shard = of_giver.expect("each has one").shard.clone();
     let handed_over = world.leases[&shard].released(Some(taker.clone()));
     world.leases.insert(shard.clone(), handed_over);
-    world.workers.get_mut(&giver).unwrap().running.remove(&shard);
+    world.workers.get_mut(&giver).expect("it lives").running.remove(&shard);
     world.now += 2;
     world.round(&giver);
     assert_eq!(world.leases[&shard].owner, None, "its last owner does not take it back");
