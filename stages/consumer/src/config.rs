@@ -37,6 +37,9 @@ pub struct ConsumerConfig {
     /// A worker whose heartbeat has stood still for longer has stopped, and its leases are taken. All workers
     /// of a sink must have the same.
     pub failover: Duration,
+    /// A difference in what two workers do, in bytes a second, that is not worth to hand over a lease. Each record counts as
+    /// 1,024 bytes more.
+    pub least_imbalance: u64,
     /// How often the stream's list of shards is compared with the leases.
     pub shard_sync: Duration,
     /// After being asked to drain, a shard whose sink keeps failing is given back with its range pinned.
@@ -45,6 +48,9 @@ pub struct ConsumerConfig {
     pub read_bytes: usize,
     /// How much may be read ahead per shard, in bytes; up to one more answer is held.
     pub prefetch_bytes: usize,
+    /// How much all shards of this worker may have read ahead together, in bytes, what is being read among it. Beyond that
+    /// each may have one small read, of an eighth of `read_bytes`.
+    pub worker_prefetch_bytes: usize,
     /// A range with so many bytes of dead letters is closed.
     pub dead_letter_bytes: usize,
 }
@@ -84,10 +90,12 @@ impl ConsumerConfig {
             dead_letters_bucket: sink.dead_letters_bucket.clone(),
             dead_letters_prefix: sink.dead_letters_prefix.clone(),
             failover: Duration::from_secs(10),
+            least_imbalance: 64 << 10,
             shard_sync: Duration::from_secs(60),
             drain_limit: Duration::from_secs(25),
             read_bytes: 1 << 20,
             prefetch_bytes: 2 << 20,
+            worker_prefetch_bytes: 32 << 20,
             dead_letter_bytes: 4 << 20,
         }
     }
@@ -101,8 +109,8 @@ impl ConsumerConfig {
         if self.worker_id.as_str().is_empty() {
             return wrong("the worker's id is empty");
         }
-        if self.read_bytes == 0 || self.prefetch_bytes == 0 || self.dead_letter_bytes == 0 {
-            return wrong("`read_bytes`, `prefetch_bytes` and `dead_letter_bytes` must be more than nothing");
+        if [self.read_bytes, self.prefetch_bytes, self.worker_prefetch_bytes, self.dead_letter_bytes].contains(&0) {
+            return wrong("every size must be more than nothing");
         }
         Ok(())
     }

@@ -10,7 +10,8 @@
 //! to give back again. Leases that are free for another reason (a crash, a deploy) are taken at once, by whoever sees
 //! them: for a worker that joins only a moment later they may have to move once more.
 //!
-//! Balancing by throughput, or stealing, would replace [`quota`] and [`to_release`] and nothing else.
+//! Once all workers have as many leases as they should, what the leases weigh is balanced (`balance`): a worker hands leases
+//! over to another, who may take them although it has enough, and then gives others back.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,9 @@ use std::time::Duration;
 
 use penstock_contract::ShardId;
 
+use crate::balance::{HandOver, Standing, hand_over, wanted_of_each};
 use crate::lease::{Lease, Pending, WorkerId};
+use crate::load::Load;
 use crate::observe::{Rows, Stillness};
 use crate::pin::RecipeHash;
 use crate::row::WorkerRow;
@@ -38,6 +41,12 @@ pub(crate) struct Me<'a> {
     pub(crate) id: &'a WorkerId,
     /// The shards that it is working on.
     pub(crate) running: &'a BTreeSet<ShardId>,
+    /// Those of them that finish their open range, to be given back.
+    pub(crate) leaving: &'a BTreeSet<ShardId>,
+    /// What those of its leases weigh that are measured.
+    pub(crate) weights: &'a BTreeMap<ShardId, u64>,
+    /// A difference in what two workers do that is not worth a move.
+    pub(crate) least_imbalance: u64,
     /// It gives leases back and takes none.
     pub(crate) draining: bool,
 }
@@ -59,6 +68,8 @@ pub(crate) struct Actions {
     pub(crate) take: Vec<Take>,
     /// Shards to stop at the end of their open range, and to give back.
     pub(crate) release: Vec<ShardId>,
+    /// The same, for a certain worker.
+    pub(crate) hand_over: Option<HandOver>,
     /// Shards whose lease somebody else has: their work is dropped at once.
     pub(crate) lost: Vec<ShardId>,
     /// Heartbeats of workers that are gone.
@@ -80,15 +91,22 @@ pub(crate) fn decide(rows: &Rows, still: &Stillness, me: Me<'_>, failover: Durat
     }
     let startable: Vec<_> = rows.leases.values().filter_map(|lease| startable(rows, lease)).collect();
     let held: Vec<_> = startable.iter().filter(|take| take.lease.owner.as_ref() == Some(me.id)).collect();
-    let quota = quota(rows, still, &startable, me.id, failover);
+    let counts = counts(rows, still, &startable, me.id, failover);
+    let quota = quota(&counts, startable.len(), me.id);
+    let loads = loads(rows, &counts);
     if held.len() > quota && is_settled(rows, still, me, failover) {
-        actions.release = to_release(held.iter().map(|take| &take.lease.shard), me, held.len() - quota);
+        actions.release = to_release(&held, me, held.len() - quota, loads.as_deref());
+    } else if is_at_rest(&startable, &counts) && me.leaving.is_empty() {
+        actions.hand_over = loads.and_then(|loads| hand_over(me.id, me.weights, loads, me.least_imbalance));
     }
     let mine_but_idle = held.iter().filter(|take| !me.running.contains(&take.lease.shard));
     actions.take.extend(mine_but_idle.copied().cloned());
-    let mut free: Vec<_> = startable.iter().filter(|take| is_free(&take.lease, rows, still, me.id, failover)).collect();
+    let is_free = |take: &&Take| is_free(&take.lease, rows, still, me.id, failover);
+    let (for_me, mut free): (Vec<_>, Vec<_>) =
+        startable.iter().filter(is_free).partition(|take| take.lease.intended.as_ref() == Some(me.id));
     free.sort_by_key(|take| preference(me.id, &take.lease.shard));
-    actions.take.extend(free.into_iter().take(quota.saturating_sub(held.len())).cloned());
+    free.truncate(quota.saturating_sub(held.len() + for_me.len()));
+    actions.take.extend(for_me.into_iter().chain(free).cloned());
     actions
 }
 
@@ -106,10 +124,18 @@ fn startable(rows: &Rows, lease: &Lease) -> Option<Take> {
     Some(Take { lease: lease.clone(), confirm_absent })
 }
 
-/// Whether anybody may take the lease: it has no owner, or its owner has stopped. An owner without a
-/// heartbeat (a KCL worker, say) lives as long as its lease's counter moves.
+/// Whether this worker may take the lease: it has no owner, or its owner has stopped. An owner without a
+/// heartbeat (a KCL worker, say) lives as long as its lease's counter moves. One that was handed over is for the worker
+/// that it is intended for, unless that does not take it.
 pub(crate) fn is_free(lease: &Lease, rows: &Rows, still: &Stillness, me: &WorkerId, failover: Duration) -> bool {
-    let Some(owner) = &lease.owner else { return true };
+    let Some(owner) = &lease.owner else {
+        let waits_for = |intended: &WorkerId| {
+            intended != me
+                && living(rows, still, failover).any(|worker| worker.id == *intended)
+                && still.lease(&lease.shard) <= failover
+        };
+        return !lease.intended.as_ref().is_some_and(waits_for);
+    };
     if owner == me {
         return false;
     }
@@ -119,22 +145,46 @@ pub(crate) fn is_free(lease: &Lease, rows: &Rows, still: &Stillness, me: &Worker
     }
 }
 
-/// How many leases this worker should hold. The remainder goes to those that hold as much already, so that as few
-/// leases as possible change hands. Who holds more than that counts like one who holds just that: the order must stay
-/// as it is while an over-full worker gives back one lease after the other, or another would have to, too.
-fn quota(rows: &Rows, still: &Stillness, startable: &[Take], me: &WorkerId, failover: Duration) -> usize {
-    let mut held: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
-    held.extend(living(rows, still, failover).map(|worker| (&worker.id, 0)));
-    for take in startable {
-        if let Some(count) = take.lease.owner.as_ref().and_then(|owner| held.get_mut(owner)) {
+/// How many leases each living worker holds, or is to have next.
+fn counts<'a>(
+    rows: &'a Rows,
+    still: &'a Stillness,
+    startable: &[Take],
+    me: &'a WorkerId,
+    failover: Duration,
+) -> BTreeMap<&'a WorkerId, usize> {
+    let mut counts: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
+    counts.extend(living(rows, still, failover).map(|worker| (&worker.id, 0)));
+    for Take { lease, .. } in startable {
+        if let Some(count) = lease.owner.as_ref().or(lease.intended.as_ref()).and_then(|owner| counts.get_mut(owner)) {
             *count += 1;
         }
     }
-    let (share, more) = (startable.len() / held.len(), startable.len() % held.len());
-    let mut workers: Vec<_> = held.into_iter().map(|(id, count)| (Reverse(count.min(share + 1)), id)).collect();
+    counts
+}
+
+/// How many leases this worker should hold. The remainder goes to those that hold as much already, so that as few
+/// leases as possible change hands. Who holds more than that counts like one who holds just that: the order must stay
+/// as it is while an over-full worker gives back one lease after the other, or another would have to, too.
+fn quota(counts: &BTreeMap<&WorkerId, usize>, leases: usize, me: &WorkerId) -> usize {
+    let (share, more) = (leases / counts.len(), leases % counts.len());
+    let mut workers: Vec<_> = counts.iter().map(|(id, count)| (Reverse(*count.min(&(share + 1))), *id)).collect();
     workers.sort_unstable();
     let place = workers.iter().position(|(_, id)| *id == me).unwrap_or(0);
     share + usize::from(place < more)
+}
+
+/// Whether each lease is with a worker that lives, and none has more than are even.
+fn is_at_rest(startable: &[Take], counts: &BTreeMap<&WorkerId, usize>) -> bool {
+    let has_owner = |take: &Take| take.lease.owner.as_ref().is_some_and(|owner| counts.contains_key(owner));
+    let (least, most) = (counts.values().min().copied().unwrap_or(0), counts.values().max().copied().unwrap_or(0));
+    most - least <= 1 && startable.iter().all(has_owner)
+}
+
+/// What each living worker has to do; `None` while that is not known of all.
+fn loads<'a>(rows: &Rows, counts: &BTreeMap<&'a WorkerId, usize>) -> Option<Vec<Standing<'a>>> {
+    let load = |id: &WorkerId| rows.workers.get(id).and_then(|worker| worker.load);
+    counts.iter().map(|(id, leases)| Some(Standing { id, leases: *leases, load: load(id)? })).collect()
 }
 
 /// Workers that live and take leases.
@@ -150,11 +200,15 @@ fn is_settled(rows: &Rows, still: &Stillness, me: Me<'_>, failover: Duration) ->
     living(rows, still, failover).filter(|worker| worker.id != *me.id).all(is_known)
 }
 
-/// The same ones in every round, so that a shard that is on its way out is not joined by another.
-fn to_release<'a>(held: impl Iterator<Item = &'a ShardId>, me: Me<'_>, count: usize) -> Vec<ShardId> {
-    let mut held: Vec<_> = held.collect();
-    held.sort_by_key(|shard| Reverse(preference(me.id, shard)));
-    held.into_iter().take(count).filter(|shard| me.running.contains(shard)).cloned().collect()
+/// Which of the held leases to give back, beside those that are on their way out. What is not measured stays, since it may
+/// just have been handed over.
+fn to_release(held: &[&Take], me: Me<'_>, count: usize, loads: Option<&[Standing<'_>]>) -> Vec<ShardId> {
+    let wanted = loads.map_or(0, |loads| wanted_of_each(Load::of(me.weights.values().copied()).all, loads, count));
+    let differs = |shard: &ShardId| me.weights.get(shard).map_or(u64::MAX, |weight| weight.abs_diff(wanted));
+    let held = held.iter().map(|take| &take.lease.shard).filter(|shard| me.running.contains(*shard));
+    let (leaving, mut staying): (Vec<_>, Vec<_>) = held.partition(|shard| me.leaving.contains(*shard));
+    staying.sort_by_key(|shard| (differs(shard), Reverse(preference(me.id, shard))));
+    staying.into_iter().take(count.saturating_sub(leaving.len())).cloned().collect()
 }
 
 fn lost(rows: &Rows, me: Me<'_>) -> Vec<ShardId> {

@@ -17,6 +17,8 @@ struct World {
     leases: BTreeMap<ShardId, Lease>,
     heartbeats: BTreeMap<WorkerId, u64>,
     workers: BTreeMap<WorkerId, Worker>,
+    /// What there is to do for each lease that is not idle.
+    weights: BTreeMap<ShardId, u64>,
     now: u64,
     /// Who owned each lease last, and how often one went to somebody else.
     last_owner: BTreeMap<ShardId, WorkerId>,
@@ -26,9 +28,10 @@ struct World {
 #[derive(Default)]
 struct Worker {
     observer: Observer,
-    running: BTreeSet<ShardId>,
-    /// Shards that finish their open range before they are given back, and when that is done.
-    leaving: BTreeMap<ShardId, u64>,
+    /// The shards that it works on, and since when.
+    running: BTreeMap<ShardId, u64>,
+    /// Shards that finish their open range before they are given back, when that is done, and who is to have them.
+    leaving: BTreeMap<ShardId, (u64, Option<WorkerId>)>,
     draining: bool,
     died_at: Option<u64>,
 }
@@ -42,11 +45,23 @@ impl World {
 
     fn rows(&self) -> Rows {
         let recipe = RecipeHash::from_text("r");
-        let worker = |(id, heartbeat): (&WorkerId, &u64)| {
-            let draining = self.workers.get(id).is_some_and(|worker| worker.draining);
-            Row::Worker(WorkerRow { id: id.clone(), heartbeat: *heartbeat, draining, recipe: recipe.clone() })
+        let row = |(id, heartbeat): (&WorkerId, &u64)| {
+            let worker = self.workers.get(id);
+            let measured = worker.map(|worker| self.measured(worker));
+            let load = worker.zip(measured).and_then(|(worker, measured)| {
+                (measured.len() == worker.running.len()).then(|| Load::of(measured.values().copied()))
+            });
+            let draining = worker.is_some_and(|worker| worker.draining);
+            Row::Worker(WorkerRow { id: id.clone(), heartbeat: *heartbeat, draining, recipe: recipe.clone(), load })
         };
-        self.leases.values().cloned().map(Row::Lease).chain(self.heartbeats.iter().map(worker)).collect()
+        self.leases.values().cloned().map(Row::Lease).chain(self.heartbeats.iter().map(row)).collect()
+    }
+
+    /// What a worker knows of the weights of its leases.
+    fn measured(&self, worker: &Worker) -> BTreeMap<ShardId, u64> {
+        let is_measured = |(_, since): &(&ShardId, &u64)| self.now - **since >= 6 * FAILOVER.as_secs();
+        let weight = |shard: &ShardId| self.weights.get(shard).copied().unwrap_or(0);
+        worker.running.iter().filter(is_measured).map(|(shard, _)| (shard.clone(), weight(shard))).collect()
     }
 
     fn join(&mut self, name: &str) -> WorkerId {
@@ -59,6 +74,7 @@ impl World {
         let now = self.now;
         if let Some(worker) = self.workers.get_mut(id) {
             worker.running.clear();
+            worker.leaving.clear();
             worker.died_at.get_or_insert(now);
         }
     }
@@ -72,26 +88,37 @@ impl World {
         *self.heartbeats.entry(id.clone()).or_default() += 1;
         let rows = self.rows();
         let moment = Moment(Duration::from_secs(self.now));
+        let Some(weights) = self.workers.get(id).map(|worker| self.measured(worker)) else { return };
         let Some(worker) = self.workers.get_mut(id) else { return };
         let still = worker.observer.observe(&rows, moment, moment);
-        let me = Me { id, running: &worker.running.clone(), draining: worker.draining };
+        let me = Me {
+            id,
+            running: &worker.running.keys().cloned().collect(),
+            leaving: &worker.leaving.keys().cloned().collect(),
+            weights: &weights,
+            least_imbalance: 1,
+            draining: worker.draining,
+        };
         let actions = decide(&rows, &still, me, FAILOVER);
         for shard in &actions.lost {
             worker.running.remove(shard);
         }
-        let finishing = if worker.draining { worker.running.iter().cloned().collect() } else { actions.release };
-        for shard in finishing {
+        let finishing = if worker.draining { worker.running.keys().cloned().collect() } else { actions.release };
+        let handed_over = actions.hand_over.into_iter();
+        let handed_over =
+            handed_over.flat_map(|HandOver { shards, to }| shards.into_iter().zip(std::iter::repeat(Some(to))));
+        for (shard, intended) in finishing.into_iter().map(|shard| (shard, None)).chain(handed_over) {
             // Some are done at once, others finish a range first.
             let takes = if worker.draining { 0 } else { preference(id, &shard) % 3 * 2 };
-            worker.leaving.entry(shard).or_insert(self.now + takes);
+            worker.leaving.entry(shard).or_insert((self.now + takes, intended));
         }
-        let is_done = |(shard, done): (&ShardId, &u64)| (*done <= self.now).then(|| shard.clone());
+        let is_done = |(shard, (done, _)): (&ShardId, &(u64, _))| (*done <= self.now).then(|| shard.clone());
         for shard in worker.leaving.iter().filter_map(is_done).collect::<Vec<_>>() {
-            worker.leaving.remove(&shard);
+            let intended = worker.leaving.remove(&shard).and_then(|(_, intended)| intended);
             worker.running.remove(&shard);
             let lease = self.leases.get_mut(&shard).filter(|lease| lease.owner.as_ref() == Some(id));
             if let Some(lease) = lease {
-                *lease = lease.released();
+                *lease = lease.released(intended);
             }
         }
         for take in actions.take {
@@ -106,7 +133,7 @@ impl World {
             let before = self.last_owner.insert(take.lease.shard.clone(), id.clone());
             self.moves += usize::from(before.is_some_and(|before| before != *id));
             if let Some(worker) = self.workers.get_mut(id) {
-                worker.running.insert(take.lease.shard);
+                worker.running.insert(take.lease.shard, self.now);
             }
         }
     }
@@ -166,6 +193,15 @@ impl World {
         living
     }
 
+    /// What each worker has to do, the least first.
+    fn work(&self) -> Vec<u64> {
+        let weight = |lease: &Lease| self.weights.get(&lease.shard).copied().unwrap_or(0);
+        let of = |id: &WorkerId| self.leases.values().filter(|l| l.owner.as_ref() == Some(id)).map(weight).sum();
+        let mut work: Vec<u64> = self.living().iter().map(of).collect();
+        work.sort_unstable();
+        work
+    }
+
     fn held(&self) -> Vec<usize> {
         let held = |id: &WorkerId| self.leases.values().filter(|lease| lease.owner.as_ref() == Some(id)).count();
         self.living().iter().map(held).collect()
@@ -211,6 +247,93 @@ proptest! {
         let (least, most) = (held.iter().min().copied().unwrap_or(0), held.iter().max().copied().unwrap_or(0));
         prop_assert!(most - least <= 1, "held: {:?}", held);
     }
+}
+
+/// Weights as they are: most leases have some, a few have much, some have none.
+fn any_weight() -> impl Strategy<Value = u64> {
+    prop_oneof![1 => Just(0_u64), 4 => 500_u64..1_500, 1 => 2_000_u64..20_000]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Work comes to rest within one lease of even and the difference that is left alone; with few moves, none of them back.
+    #[test]
+    fn work_is_balanced_by_what_leases_weigh_and_then_left_alone(
+        weights in prop::collection::vec(any_weight(), 1..40),
+        workers in 1_usize..7,
+    ) {
+        let mut world = World::with_shards(weights.len());
+        world.weights = world.leases.keys().cloned().zip(weights.iter().copied()).collect();
+        (0..workers).for_each(|n| drop(world.join(&format!("w{n}"))));
+        world.everybody(20);
+        world.assert_even();
+        let moves = world.moves;
+        world.everybody(1_000);
+        world.assert_even();
+        let moved = world.moves - moves;
+        prop_assert!(moved <= 2 * weights.len(), "{} moves of {} leases", moved, weights.len());
+        let (leases, work) = (world.leases.clone(), world.work());
+        let (apart, mean) = (work[work.len() - 1] - work[0], work.iter().sum::<u64>() / work.len() as u64);
+        let heaviest = weights.iter().max().copied().unwrap_or(0);
+        prop_assert!(apart <= heaviest + mean * 2 / 5, "{:?}", work);
+        world.everybody(200);
+        prop_assert_eq!(world.leases, leases, "a table at rest is left alone");
+    }
+
+    /// Loads that change by a little all the time are no need.
+    #[test]
+    fn nothing_moves_for_loads_that_only_waver(shares in prop::collection::vec(90_u64..110, 200)) {
+        let mut world = World::with_shards(20);
+        (0..4).for_each(|n| drop(world.join(&format!("w{n}"))));
+        world.everybody(20);
+        let moves = world.moves;
+        for (round, share) in shares.iter().enumerate() {
+            let shards: Vec<_> = world.leases.keys().cloned().collect();
+            world.weights.insert(shards[round % 20].clone(), 10 * share);
+            if round >= 20 {
+                world.everybody(2);
+            }
+        }
+        prop_assert_eq!(world.moves, moves);
+    }
+}
+
+#[test]
+fn hot_leases_that_met_on_one_worker_are_exchanged_for_idle_ones() {
+    let mut world = World::with_shards(12);
+    (0..3).for_each(|n| drop(world.join(&format!("w{n}"))));
+    world.everybody(20);
+    let owner = world.leases.values().next().and_then(|lease| lease.owner.clone());
+    let of_one = world.leases.values().filter(|lease| lease.owner == owner);
+    world.weights = of_one.map(|lease| (lease.shard.clone(), 1_000)).collect();
+    let moves = world.moves;
+    world.everybody(400);
+    world.assert_even();
+    assert_eq!(world.work(), [1_000, 1_000, 2_000]);
+    assert_eq!(world.moves - moves, 4, "two hot leases go, two idle ones come back");
+}
+
+#[test]
+fn a_lease_that_was_handed_over_waits_for_its_next_owner_only_while_that_lives() {
+    let mut world = World::with_shards(2);
+    let (giver, taker) = (world.join("giver"), world.join("taker"));
+    world.everybody(10);
+    let of_giver = world.leases.values().find(|lease| lease.owner.as_ref() == Some(&giver));
+    let shard = of_giver.expect("each has one").shard.clone();
+    let handed_over = world.leases[&shard].released(Some(taker.clone()));
+    world.leases.insert(shard.clone(), handed_over);
+    world.workers.get_mut(&giver).expect("it lives").running.remove(&shard);
+    world.now += 2;
+    world.round(&giver);
+    assert_eq!(world.leases[&shard].owner, None, "its last owner does not take it back");
+    let of_taker = world.leases.clone();
+    world.round(&taker);
+    assert_eq!(world.leases[&shard].owner, Some(taker.clone()));
+    world.leases = of_taker;
+    world.kill(&taker);
+    world.everybody(10);
+    assert!(world.leases.values().all(|lease| lease.owner.as_ref() == Some(&giver)));
 }
 
 /// What happens to workers while the leases are at rest.
@@ -294,9 +417,16 @@ fn family(parents: &[(&str, Checkpoint)], child: &str) -> Rows {
     parents.chain([lease]).map(Row::Lease).collect()
 }
 
+/// A worker that knows no weights.
+fn me<'a>(id: &'a WorkerId, running: &'a BTreeSet<ShardId>) -> Me<'a> {
+    static NOTHING: BTreeSet<ShardId> = BTreeSet::new();
+    static NO_WEIGHTS: BTreeMap<ShardId, u64> = BTreeMap::new();
+    Me { id, running, leaving: &NOTHING, weights: &NO_WEIGHTS, least_imbalance: 1, draining: false }
+}
+
 fn takes(rows: &Rows) -> Vec<Take> {
     let (id, running) = (WorkerId::new("me"), BTreeSet::new());
-    decide(rows, &Stillness::default(), Me { id: &id, running: &running, draining: false }, FAILOVER).take
+    decide(rows, &Stillness::default(), me(&id, &running), FAILOVER).take
 }
 
 #[test]
@@ -323,7 +453,7 @@ fn a_shard_that_a_later_version_pinned_is_left_to_it() {
 fn a_draining_worker_takes_nothing() {
     let world = World::with_shards(3);
     let (id, running) = (WorkerId::new("me"), BTreeSet::new());
-    let me = Me { id: &id, running: &running, draining: true };
+    let me = Me { draining: true, ..me(&id, &running) };
     assert_eq!(decide(&world.rows(), &Stillness::default(), me, FAILOVER), Actions::default());
 }
 
@@ -332,6 +462,5 @@ fn work_on_a_lease_that_somebody_else_has_is_lost() {
     let lease = Lease::new(ShardId::new("s"), Checkpoint::TrimHorizon).taken_by(&WorkerId::new("other"));
     let rows: Rows = [Row::Lease(lease)].into_iter().collect();
     let (id, running) = (WorkerId::new("me"), BTreeSet::from([ShardId::new("s")]));
-    let me = Me { id: &id, running: &running, draining: false };
-    assert_eq!(decide(&rows, &Stillness::default(), me, FAILOVER).lost, [ShardId::new("s")]);
+    assert_eq!(decide(&rows, &Stillness::default(), me(&id, &running), FAILOVER).lost, [ShardId::new("s")]);
 }

@@ -41,7 +41,8 @@ pub(crate) async fn beat<S: Sink>(shared: &Shared<S>, draining: &Draining) {
 /// Moves the heartbeat once; tries until it succeeds.
 pub(crate) async fn once<S: Sink>(shared: &Shared<S>, draining: bool) {
     let worker = &shared.config.worker_id;
-    let beat = || shared.table.heartbeat(worker, &shared.recipe, draining);
+    let load = shared.loads.load(shared.now());
+    let beat = || shared.table.heartbeat(worker, &shared.recipe, draining, load);
     shared.troubles.insist(Concern::Leases, "heartbeat", beat).await;
     shared.metrics.heartbeat(worker);
 }

@@ -83,6 +83,8 @@ pub(crate) enum Pending {
 pub(crate) struct Lease {
     pub(crate) shard: ShardId,
     pub(crate) owner: Option<WorkerId>,
+    /// Who takes it next, where its last owner handed it over.
+    pub(crate) intended: Option<WorkerId>,
     /// Moves with every write to the row, and fences it.
     pub(crate) counter: u64,
     pub(crate) checkpoint: Checkpoint,
@@ -104,6 +106,7 @@ impl Lease {
         Self {
             shard,
             owner: None,
+            intended: None,
             counter: 0,
             checkpoint,
             owner_switches_since_checkpoint: 0,
@@ -140,12 +143,12 @@ impl Lease {
     /// The worker becomes the owner.
     pub(crate) fn taken_by(&self, worker: &WorkerId) -> Self {
         let switches = self.owner_switches_since_checkpoint.saturating_add(1);
-        Self { owner: Some(worker.clone()), owner_switches_since_checkpoint: switches, ..self.next() }
+        Self { owner: Some(worker.clone()), intended: None, owner_switches_since_checkpoint: switches, ..self.next() }
     }
 
-    /// Nobody is the owner.
-    pub(crate) fn released(&self) -> Self {
-        Self { owner: None, ..self.next() }
+    /// Nobody is the owner; if it is intended for somebody, only that worker takes it, for as long as that lives.
+    pub(crate) fn released(&self, intended: Option<WorkerId>) -> Self {
+        Self { owner: None, intended, ..self.next() }
     }
 
     /// A range is fixed: whoever owns the lease applies exactly it, next.
@@ -256,7 +259,8 @@ pub(crate) mod tests {
         let (me, range) = (WorkerId::new("me"), pin(None, 5));
         let after = [
             lease.taken_by(&me),
-            lease.released(),
+            lease.released(None),
+            lease.released(Some(me.clone())),
             lease.pinned(range.clone()),
             lease.committed(&range, SETTLED, None),
             lease.committed(&range, SETTLED, Some(pin(Some(5), 7))),

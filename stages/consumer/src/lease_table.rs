@@ -16,6 +16,7 @@ use bytes::Bytes;
 use penstock_contract::{Recipe, ShardId};
 
 use crate::lease::{Lease, WorkerId};
+use crate::load::Load;
 use crate::observe::Rows;
 use crate::pin::RecipeHash;
 use crate::row::{self, Item, Row, WorkerRow};
@@ -194,6 +195,7 @@ impl LeaseTable {
         worker: &WorkerId,
         recipe: &RecipeHash,
         draining: bool,
+        load: Option<Load>,
     ) -> Result<(), LeaseTableError> {
         let doing = || format!("writing the heartbeat of {worker} into {}", self.name);
         let request = self
@@ -201,7 +203,18 @@ impl LeaseTable {
             .update_item()
             .table_name(&self.name)
             .set_key(Some(row::key_of(row::worker_key(worker))))
-            .update_expression("SET #type = :type, #recipe = :recipe, #draining = :draining ADD #heartbeat :one")
+            .update_expression(match load {
+                Some(_) => {
+                    "SET #type = :type, #recipe = :recipe, #draining = :draining, #load = :load, #lightest = :lightest \
+                     ADD #heartbeat :one"
+                }
+                None => {
+                    "SET #type = :type, #recipe = :recipe, #draining = :draining REMOVE #load, #lightest \
+                     ADD #heartbeat :one"
+                }
+            })
+            .expression_attribute_names("#load", row::LOAD)
+            .expression_attribute_names("#lightest", row::LIGHTEST)
             .expression_attribute_names("#type", row::ENTITY_TYPE)
             .expression_attribute_names("#recipe", row::RECIPE)
             .expression_attribute_names("#draining", row::DRAINING)
@@ -210,6 +223,12 @@ impl LeaseTable {
             .expression_attribute_values(":recipe", AttributeValue::S(recipe.to_string()))
             .expression_attribute_values(":draining", AttributeValue::Bool(draining))
             .expression_attribute_values(":one", row::number_value(1));
+        let request = match load {
+            Some(load) => request
+                .expression_attribute_values(":load", row::number_value(load.all))
+                .expression_attribute_values(":lightest", row::number_value(load.lightest)),
+            None => request,
+        };
         self.call(doing, request.send()).await.map(drop)
     }
 

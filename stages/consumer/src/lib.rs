@@ -8,11 +8,12 @@
 //!
 //! The crate knows the lease table, the stream and where dead letters go. Who takes which lease, which leases
 //! are missing, how a row may change, how fast to read: all of that are pure functions (`decide`,
-//! `shard_sync`, `lease`, `pace`), with the I/O around them.
+//! `balance`, `shard_sync`, `lease`, `pace`), with the I/O around them.
 //!
 //! Deliberately absent: what a sink does with records, formats, processing, any other sink's leases, creating
-//! tables or buckets, and throughput-based balancing.
+//! tables or buckets.
 
+mod balance;
 mod commit;
 mod config;
 mod dead_letters;
@@ -22,6 +23,7 @@ mod fill;
 mod heartbeat;
 mod lease;
 mod lease_table;
+mod load;
 mod metrics;
 mod observe;
 mod pace;
@@ -36,6 +38,7 @@ mod refill;
 mod registration;
 mod repeats;
 mod replay;
+mod rounds;
 mod row;
 mod settle;
 mod shard_end;

@@ -18,7 +18,7 @@ use crate::row::{Row, WorkerRow};
 pub(crate) struct Moment(pub(crate) Duration);
 
 impl Moment {
-    fn since(self, earlier: Moment) -> Duration {
+    pub(crate) fn since(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
@@ -184,7 +184,7 @@ mod tests {
 
     fn heartbeat(worker: &str, heartbeat: u64, recipe: &str) -> Row {
         let recipe = RecipeHash::from_text(recipe);
-        Row::Worker(WorkerRow { id: WorkerId::new(worker), heartbeat, draining: false, recipe })
+        Row::Worker(WorkerRow { id: WorkerId::new(worker), heartbeat, draining: false, recipe, load: None })
     }
 
     #[test]

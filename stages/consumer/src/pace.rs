@@ -23,24 +23,25 @@ const MAX_IDLE: Duration = Duration::from_secs(1);
 /// What a record is taken to weigh before any was seen: an aggregate of the KPL's default size.
 const FIRST_GUESS: usize = 50 * 1024;
 
-/// The distance between reads of one shard, and how much each of them asks for.
+/// The distance between reads of one shard, and how many records each of them asks for.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    read_bytes: usize,
     /// What a record weighed lately; `None` before any was seen.
     record_bytes: Option<usize>,
     spacing: Duration,
     idle: Duration,
 }
 
-impl Pace {
-    pub(crate) fn new(read_bytes: usize) -> Self {
-        Self { read_bytes, record_bytes: None, spacing: Duration::ZERO, idle: MIN_IDLE }
+impl Default for Pace {
+    fn default() -> Self {
+        Self { record_bytes: None, spacing: Duration::ZERO, idle: MIN_IDLE }
     }
+}
 
+impl Pace {
     /// How many stream records to ask for, so that an answer has about the wanted size.
-    pub(crate) fn limit(&self) -> i32 {
-        let records = self.read_bytes / self.record_bytes.unwrap_or(FIRST_GUESS).max(1);
+    pub(crate) fn limit(&self, bytes: usize) -> i32 {
+        let records = bytes / self.record_bytes.unwrap_or(FIRST_GUESS).max(1);
         i32::try_from(records).unwrap_or(MAX_RECORDS_PER_READ).clamp(1, MAX_RECORDS_PER_READ)
     }
 
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn who_is_behind_reads_on_at_once_until_throttled() {
-        let mut pace = Pace::new(1 << 20);
+        let mut pace = Pace::default();
         assert_eq!(pace.answered(100, 25_000, false), Duration::ZERO);
         assert!(pace.throttled(0.5) >= AFTER_THROTTLING);
         let after = pace.answered(100, 25_000, false);
@@ -137,7 +138,7 @@ mod tests {
 
     #[test]
     fn at_the_tip_waits_grow_to_a_second_and_shrink_when_records_come() {
-        let mut pace = Pace::new(1 << 20);
+        let mut pace = Pace::default();
         let waits: Vec<_> = (0..4).map(|_| pace.answered(0, 0, true)).collect();
         assert_eq!(waits, [500, 1000, 1000, 1000].map(Duration::from_millis));
         assert_eq!(pace.answered(1, 100, true), MIN_IDLE);
@@ -145,15 +146,15 @@ mod tests {
 
     #[test]
     fn a_read_asks_for_as_many_records_as_make_the_wanted_size() {
-        let mut pace = Pace::new(1 << 20);
-        assert_eq!(pace.limit(), 20);
+        let mut pace = Pace::default();
+        assert_eq!(pace.limit(1 << 20), 20);
         for _ in 0..30 {
             pace.answered(1000, 250_000, false);
         }
-        assert!((4000..=4400).contains(&pace.limit()), "{}", pace.limit());
+        assert!((4000..=4400).contains(&pace.limit(1 << 20)), "{}", pace.limit(1 << 20));
         for _ in 0..30 {
             pace.answered(1, 10 << 20, false);
         }
-        assert_eq!(pace.limit(), 1);
+        assert_eq!(pace.limit(1 << 20), 1);
     }
 }

@@ -1,8 +1,10 @@
 //! Reading a shard ahead of whoever works on it, bounded by bytes.
 //!
 //! Records are asked for (`polling`) or pushed (`pushed`); everything else is the same for both. What is not taken, because
-//! whoever works on the shard is slow, is not asked for, and not taken from the connection either.
+//! whoever works on the shard is slow, is not asked for, and not taken from the connection either. How much may be held is
+//! bounded by shard, and by worker (`ahead`).
 
+pub(crate) mod ahead;
 mod polling;
 mod pushed;
 
@@ -21,6 +23,7 @@ use crate::metrics::ShardMetrics;
 use crate::pace::Reaction;
 use crate::shared::Shared;
 use crate::trouble::Concern;
+use ahead::{Room, Rooms};
 use polling::Polling;
 use pushed::Pushed;
 
@@ -52,12 +55,19 @@ pub(crate) struct Answer {
     pub(crate) at_tip: bool,
     /// It was asked for after everybody was told to end at the tip.
     pub(crate) asked_for_tip: bool,
-    ahead: Option<OwnedSemaphorePermit>,
+    ahead: Held,
+}
+
+/// What must be held as long as an answer counts as read ahead.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _by_worker: Room,
+    _by_shard: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
     /// The records, and what must be held as long as they count as read ahead.
-    pub(crate) fn into_parts(self) -> (Vec<StreamRecord>, Option<OwnedSemaphorePermit>) {
+    pub(crate) fn into_parts(self) -> (Vec<StreamRecord>, Held) {
         (self.records, self.ahead)
     }
 }
@@ -73,14 +83,14 @@ impl Reader {
     pub(crate) fn start<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
         let source = match shared.registration {
             Some(_) => Source::Pushed(Pushed::default()),
-            None => Source::polling(&shared),
+            None => Source::Polling(Polling::new()),
         };
         Self::with(source, shared, shard, starting_at)
     }
 
     /// Starts reading what was read before. By asking: a shard has one subscription at a time for each consumer.
     pub(crate) fn again<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
-        Self::with(Source::polling(&shared), shared, shard, starting_at)
+        Self::with(Source::Polling(Polling::new()), shared, shard, starting_at)
     }
 
     fn with<S: Sink>(source: Source, shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
@@ -88,6 +98,7 @@ impl Reader {
         let reading = async move {
             let reading = Reading {
                 source,
+                rooms: Rooms::new(Arc::clone(&shared.ahead), shared.config.read_bytes),
                 ahead: Arc::new(Semaphore::new(shared.config.prefetch_bytes.clamp(1, Semaphore::MAX_PERMITS))),
                 metrics: shared.metrics.shard(&shard),
                 shard,
@@ -126,19 +137,16 @@ struct Brought {
 }
 
 impl Source {
-    fn polling<S: Sink>(shared: &Shared<S>) -> Self {
-        Self::Polling(Polling::new(shared.config.read_bytes))
-    }
-
-    /// The next records after the place where reading is, or the wait for them.
+    /// The next records after the place where reading is, about so many bytes, or the wait for them.
     async fn next<S: Sink>(
         &mut self,
         shared: &Shared<S>,
         shard: &ShardId,
         place: &StartingAt,
+        bytes: usize,
     ) -> Result<Brought, StreamError> {
         match (&mut *self, &shared.registration) {
-            (Self::Polling(polling), _) => polling.next(shared, shard, place).await,
+            (Self::Polling(polling), _) => polling.next(shared, shard, place, bytes).await,
             (Self::Pushed(pushed), Some(registration)) => pushed.next(shared, registration, shard, place).await,
             // There is no such reader: it is made of the registration.
             (Self::Pushed(_), None) => std::future::pending().await,
@@ -182,6 +190,7 @@ struct Reading<S> {
     starting_at: StartingAt,
     /// The last record that was received: reading goes on after it.
     received: Option<Sequence>,
+    rooms: Rooms,
     ahead: Arc<Semaphore>,
     metrics: ShardMetrics,
     ends_without_children: u32,
@@ -201,24 +210,26 @@ impl<S: Sink> Reading<S> {
             let is_pushed = matches!(self.source, Source::Pushed(_));
             if asked_for_tip && is_pushed {
                 // What is pushed may have been on its way since before: the tip is found by asking.
-                self.source = Source::polling(&shared);
+                self.source = Source::Polling(Polling::new());
                 continue;
             }
+            let room = self.room(!is_pushed).await?;
             let place = self.place();
             let brought = tokio::select! {
                 biased;
-                brought = self.source.next(&shared, &self.shard, &place) => brought,
+                brought = self.source.next(&shared, &self.shard, &place, room.asks()) => brought,
                 () = at_tip.cancelled(), if is_pushed => continue,
             };
             match brought {
                 Ok(brought) => {
                     backoff.reset();
                     shared.troubles.over(Concern::Stream, self.shard.as_str());
-                    if self.take(brought, asked_for_tip).await? {
+                    if self.take(brought, room, asked_for_tip).await? {
                         return Ok(());
                     }
                 }
                 Err(error) => {
+                    drop(room);
                     if self.failed(&error, &mut backoff).await? {
                         return Ok(());
                     }
@@ -249,11 +260,12 @@ impl<S: Sink> Reading<S> {
     }
 
     /// Hands an answer on; says whether the shard has ended.
-    async fn take(&mut self, brought: Brought, asked_for_tip: bool) -> Result<bool, Unwanted> {
+    async fn take(&mut self, brought: Brought, mut room: Room, asked_for_tip: bool) -> Result<bool, Unwanted> {
         let Brought { records, is_last, child_shards, millis_behind_latest } = brought;
         let end = is_last && !child_shards.is_empty();
         let (count, bytes) = (records.len(), records.iter().map(|record| record.data.len()).sum());
         self.metrics.read_bytes.increment(bytes as u64);
+        self.shared.loads.add(&self.shard, count, bytes);
         if let Some(behind) = millis_behind_latest {
             #[allow(clippy::cast_precision_loss, reason = "2^52 milliseconds are longer than any retention")]
             self.metrics.behind.set(behind as f64);
@@ -262,7 +274,8 @@ impl<S: Sink> Reading<S> {
             self.received = Some(last.sequence.clone());
         }
         let at_tip = millis_behind_latest == Some(0);
-        let ahead = self.wait_for_room(bytes).await?;
+        room.holds(bytes);
+        let ahead = Held { _by_worker: room, _by_shard: self.wait_for_room(bytes).await? };
         let answer = Answer { at_tip: at_tip && count == 0 && !is_last, records, asked_for_tip, ahead };
         self.send(Event::Answer(answer)).await?;
         if end {
@@ -334,7 +347,16 @@ impl<S: Sink> Reading<S> {
         }
     }
 
-    /// An answer that is larger than all the room there is waits until it is the only one.
+    /// Room among all shards. What is pushed may be waited for without end.
+    async fn room(&self, is_asked_for: bool) -> Result<Room, Unwanted> {
+        tokio::select! {
+            biased;
+            room = self.rooms.next(is_asked_for) => Ok(room),
+            () = self.sender.closed() => Err(Unwanted),
+        }
+    }
+
+    /// Room of the shard. An answer that is larger than all there is waits until it is the only one.
     async fn wait_for_room(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Unwanted> {
         let room = self.shared.config.prefetch_bytes.clamp(1, Semaphore::MAX_PERMITS);
         let wanted = u32::try_from(bytes.min(room)).unwrap_or(u32::MAX);

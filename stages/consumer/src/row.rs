@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use penstock_contract::{ArrivalMillis, Position, Sequence, ShardId};
 
 use crate::lease::{Checkpoint, Lease, Pending, WorkerId};
+use crate::load::Load;
 use crate::pin::{self, RecipeHash};
 use crate::tally::Tally;
 
@@ -36,6 +37,11 @@ pub(crate) const KNOWN_SEQUENCE: &str = "penstockKnownSequenceNumber";
 pub(crate) const START_AT_MILLIS: &str = "penstockStartAtMillis";
 /// Ours: what was committed so far, changed with the checkpoint.
 pub(crate) const TALLY: &str = "penstockTally";
+/// Ours: who takes a lease next that was handed over.
+pub(crate) const INTENDED: &str = "penstockIntendedOwner";
+/// What all leases of a worker weigh, in bytes a second, and the lightest of them.
+pub(crate) const LOAD: &str = "load";
+pub(crate) const LIGHTEST: &str = "lightestLease";
 pub(crate) const HEARTBEAT: &str = "heartbeat";
 pub(crate) const DRAINING: &str = "draining";
 pub(crate) const RECIPE: &str = "recipe";
@@ -63,6 +69,8 @@ pub(crate) struct WorkerRow {
     pub(crate) draining: bool,
     /// The recipe that it pins ranges with.
     pub(crate) recipe: RecipeHash,
+    /// What its leases weigh; `None` while they are not all measured.
+    pub(crate) load: Option<Load>,
 }
 
 /// A row of the table.
@@ -118,6 +126,7 @@ fn read_worker(key: &str, item: &Item) -> Option<WorkerRow> {
         heartbeat: number(item, HEARTBEAT)?,
         draining: item.get(DRAINING).and_then(|value| value.as_bool().ok()).copied().unwrap_or(false),
         recipe: RecipeHash::from_text(text(item, RECIPE)?),
+        load: number(item, LOAD).zip(number(item, LIGHTEST)).map(|(all, lightest)| Load { all, lightest }),
     })
 }
 
@@ -128,6 +137,7 @@ pub(crate) fn read_lease(key: &str, item: &Item) -> Result<Lease, String> {
     Ok(Lease {
         shard: ShardId::new(key),
         owner: text(item, LEASE_OWNER).map(WorkerId::new),
+        intended: text(item, INTENDED).map(WorkerId::new),
         counter: number(item, LEASE_COUNTER).ok_or_else(|| missing(LEASE_COUNTER))?,
         checkpoint: read_checkpoint(item)?,
         owner_switches_since_checkpoint: number(item, OWNER_SWITCHES).unwrap_or(0),
@@ -176,6 +186,7 @@ pub(crate) fn changing(lease: &Lease) -> Vec<(&'static str, Option<AttributeValu
     let (checkpoint, sub_sequence) = checkpoint_texts(&lease.checkpoint);
     let mut attributes = vec![
         (LEASE_OWNER, lease.owner.as_ref().map(|owner| AttributeValue::S(owner.to_string()))),
+        (INTENDED, lease.intended.as_ref().map(|worker| AttributeValue::S(worker.to_string()))),
         (LEASE_COUNTER, Some(number_value(lease.counter))),
         (CHECKPOINT, Some(AttributeValue::S(checkpoint))),
         (CHECKPOINT_SUB, Some(number_value(sub_sequence))),
@@ -274,6 +285,7 @@ mod tests {
         (any_checkpoint(), shards(), shards(), owner, pending, any::<(u64, u64, bool)>()).prop_map(
             |(checkpoint, parents, children, owner, pending, (counter, switches, hashes))| Lease {
                 shard: ShardId::new("shardId-000000000001"),
+                intended: owner.is_none().then(|| WorkerId::new("next")),
                 owner: owner.map(WorkerId::new),
                 counter,
                 checkpoint,

@@ -97,7 +97,7 @@ async fn replaced<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<En
         shard = %tenure.shard(), checkpoint = ?tenure.lease().checkpoint,
         "the stream was deleted and created again: what was not read of the old shard is lost"
     );
-    tenure.release(&shared.table, &shared.troubles).await?;
+    tenure.release(&shared.table, &shared.troubles, None).await?;
     Ok(Ending::Replaced)
 }
 

@@ -1,6 +1,6 @@
 //! The work on one shard from taking its lease to giving it back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use penstock_contract::{ShardId, Sink};
@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use crate::commit::{Stopped, commit_ranges, note};
 use crate::fill::{Beginning, FillFailed, Filled, Filler, RANGES_IN_MEMORY};
-use crate::lease::{Checkpoint, Lease, Pending};
+use crate::lease::{Checkpoint, Lease, Pending, WorkerId};
 use crate::repeats::Judge;
 use crate::replay::replay;
 use crate::shard_end::{self, Ending};
@@ -21,10 +21,12 @@ use crate::tenure::Tenure;
 use crate::trouble::Concern;
 
 /// How a worker talks to the work on one shard.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Signals {
     /// Close and commit the open range, give the lease back.
     pub(crate) finish: CancellationToken,
+    /// Who is to have the lease then.
+    pub(crate) intended: Arc<OnceLock<WorkerId>>,
     /// The lease is somebody else's: drop everything.
     pub(crate) lost: CancellationToken,
 }
@@ -108,7 +110,7 @@ async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals)
         }
         Filled::Told => {}
     }
-    tenure.release(&shared.table, &shared.troubles).await?;
+    tenure.release(&shared.table, &shared.troubles, signals.intended.get().cloned()).await?;
     Ok(Outcome::Released)
 }
 

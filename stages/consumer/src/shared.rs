@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use crate::config::{Clients, ConsumerConfig};
 use crate::dead_letters::DeadLetterStore;
 use crate::lease_table::LeaseTable;
+use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::observe::Moment;
 use crate::pin::RecipeHash;
+use crate::reader::ahead::Ahead;
 use crate::registration::Registration;
 use crate::trouble::Troubles;
 
@@ -95,6 +97,10 @@ pub(crate) struct Shared<S> {
     parked: Mutex<BTreeSet<ShardId>>,
     /// The hash keys of the shards that this worker has worked on.
     hash_ranges: Mutex<BTreeMap<ShardId, HashRange>>,
+    /// What all shards have read ahead.
+    pub(crate) ahead: Arc<Ahead>,
+    /// What the leases weigh.
+    pub(crate) loads: Loads,
     /// Tells the worker that something happened that it should look at.
     pub(crate) wake: Notify,
     origin: Instant,
@@ -117,6 +123,8 @@ impl<S: Sink> Shared<S> {
             summary: Mutex::new(Summary::default()),
             parked: Mutex::new(BTreeSet::new()),
             hash_ranges: Mutex::new(BTreeMap::new()),
+            ahead: Ahead::new(config.worker_prefetch_bytes),
+            loads: Loads::new(config.failover),
             wake: Notify::new(),
             origin: Instant::now(),
             config,

@@ -3,7 +3,7 @@
 
 use penstock_contract::{ArrivalMillis, Sequence, ShardId};
 
-use crate::lease::Lease;
+use crate::lease::{Lease, WorkerId};
 use crate::lease_table::{LeaseTable, Write};
 use crate::pin::Pin;
 use crate::settle::Settled;
@@ -72,9 +72,14 @@ impl Tenure {
         self.change(table, to, self.lease.ended(children, begin)).await
     }
 
-    /// Gives the lease back.
-    pub(crate) async fn release(mut self, table: &LeaseTable, to: &Troubles) -> Result<(), LeaseLost> {
-        self.change(table, to, self.lease.released()).await
+    /// Gives the lease back, to somebody or to all.
+    pub(crate) async fn release(
+        mut self,
+        table: &LeaseTable,
+        to: &Troubles,
+        intended: Option<WorkerId>,
+    ) -> Result<(), LeaseLost> {
+        self.change(table, to, self.lease.released(intended)).await
     }
 
     async fn change(&mut self, table: &LeaseTable, troubles: &Troubles, wanted: Lease) -> Result<(), LeaseLost> {

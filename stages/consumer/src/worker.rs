@@ -8,10 +8,10 @@ use penstock_api::spec::StartAt;
 use penstock_contract::{ArrivalMillis, ShardId, Sink};
 use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::Instrument as _;
 
+use crate::balance::HandOver;
 use crate::decide::{Actions, Me, Take, decide, is_free};
 use crate::error::ConsumerError;
 use crate::heartbeat::{self, Draining};
@@ -19,6 +19,7 @@ use crate::lease::Lease;
 use crate::lease_table::{LeaseTableError, Write};
 use crate::observe::{Moment, Observer, Rows, Stillness};
 use crate::recreated::{self, Change};
+use crate::rounds::pause;
 use crate::shard_loop::{self, Outcome, Signals};
 use crate::shared::Shared;
 use crate::trouble::Concern;
@@ -102,8 +103,7 @@ impl<S: Sink> Worker<S> {
     async fn work(&mut self) -> Result<(), ConsumerError> {
         let shared = Arc::clone(&self.shared);
         let (drain, at_tip) = (&shared.stop.drain, &shared.stop.at_tip);
-        let mut tick = interval(shared.config.round());
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut due, mut is_first) = (Instant::now(), true);
         loop {
             tokio::select! {
                 biased;
@@ -111,7 +111,10 @@ impl<S: Sink> Worker<S> {
                 Some(ended) = self.tasks.join_next() => self.shard_ended(ended)?,
                 () = shared.wake.notified() => {}
                 () = at_tip.cancelled(), if self.told_at.is_none() => {}
-                _ = tick.tick() => {}
+                () = sleep_until(due) => {
+                    due = Instant::now() + pause(shared.config.round(), is_first, fastrand::f64());
+                    is_first = false;
+                }
             }
             tokio::select! {
                 biased;
@@ -150,7 +153,7 @@ impl<S: Sink> Worker<S> {
         let rows = shared.troubles.insist(Concern::Leases, "worker", || shared.table.rows()).await;
         let mine = rows.leases.values().filter(|lease| lease.owner.as_ref() == Some(&shared.config.worker_id));
         for lease in mine {
-            let released = lease.released();
+            let released = lease.released(None);
             let give_back = || shared.table.replace(lease, &released);
             // Lost is as good as given back.
             let (Write::Done | Write::Lost) =
@@ -165,9 +168,20 @@ impl<S: Sink> Worker<S> {
             (rows, still) = self.look().await?;
         }
         self.complain(&rows);
+        let shared = &self.shared;
         let running = self.running.keys().cloned().collect();
-        let me = Me { id: &self.shared.config.worker_id, running: &running, draining: false };
-        let actions = decide(&rows, &still, me, self.shared.config.failover);
+        let is_leaving = |(shard, signals): (&ShardId, &Signals)| signals.finish.is_cancelled().then(|| shard.clone());
+        let leaving = self.running.iter().filter_map(is_leaving).collect();
+        let weights = shared.loads.measured(shared.now());
+        let me = Me {
+            id: &shared.config.worker_id,
+            running: &running,
+            leaving: &leaving,
+            weights: &weights,
+            least_imbalance: shared.config.least_imbalance,
+            draining: false,
+        };
+        let actions = decide(&rows, &still, me, shared.config.failover);
         let nothing_to_take = actions.take.is_empty();
         self.act(actions).await?;
         self.shared.troubles.over(Concern::Leases, "worker");
@@ -253,6 +267,14 @@ impl<S: Sink> Worker<S> {
                 signals.finish.cancel();
             }
         }
+        if let Some(HandOver { shards, to }) = &actions.hand_over {
+            for signals in shards.iter().filter_map(|shard| self.running.get(shard)) {
+                // Whoever was told first is told for good.
+                signals.intended.get_or_init(|| to.clone());
+                signals.finish.cancel();
+            }
+            tracing::info!(?shards, %to, "leases are handed over to a worker that has less to do");
+        }
         for take in actions.take {
             // Earlier work of ours on the shard may still be on its way out: never two at once, of which only one would
             // be told to finish.
@@ -290,7 +312,8 @@ impl<S: Sink> Worker<S> {
     }
 
     fn start(&mut self, lease: Lease) {
-        let signals = Signals { finish: CancellationToken::new(), lost: CancellationToken::new() };
+        let signals = Signals::default();
+        self.shared.loads.begin(&lease.shard, self.shared.now());
         let (shared, shard) = (Arc::clone(&self.shared), lease.shard.clone());
         self.running.insert(shard.clone(), signals.clone());
         // Whatever is logged about the shard says which one it is.
@@ -311,6 +334,7 @@ impl<S: Sink> Worker<S> {
                     Outcome::Ended | Outcome::Panicked => {}
                 }
                 self.running.remove(&shard);
+                self.shared.loads.end(&shard);
                 self.shared.metrics.leases(self.running.len());
                 Ok(())
             }

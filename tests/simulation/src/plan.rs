@@ -26,6 +26,11 @@ pub(crate) struct Plan {
     pub(crate) shards_a_page: usize,
     pub(crate) table_from: Millis,
     pub(crate) stream_from: Millis,
+    /// How much one read asks for, and how much all shards of a worker may have read ahead.
+    pub(crate) read_bytes: usize,
+    pub(crate) worker_prefetch_bytes: usize,
+    /// A difference in throughput that is not worth a move, in bytes a second.
+    pub(crate) least_imbalance: u64,
     /// At the end the workers are told to end at the tip, instead of to drain.
     pub(crate) ends_at_tip: bool,
 }
@@ -132,6 +137,8 @@ impl Plan {
         let workers = if sinks == 2 { 2 } else { rng.usize(2..=4) };
         let failover = [1_000, 2_000, 4_000, 10_000][rng.usize(0..4)];
         let window = rng.u64(6_000..16_000);
+        // Of its own luck, so that the schedules without it stay what they were.
+        let mut room = Rng::with_seed(rng.get_seed() ^ 0x00A4_EAD5);
         let late_start = if rng.u32(0..5) == 0 { rng.u64(0..window / 2) } else { 0 };
         let mut plan = Self {
             shards,
@@ -149,6 +156,9 @@ impl Plan {
             table_from: if rng.u32(0..10) == 0 { rng.u64(0..8_000) } else { 0 },
             stream_from: if rng.u32(0..10) == 0 { rng.u64(0..8_000) } else { 0 },
             ends_at_tip: rng.u32(0..3) == 0,
+            read_bytes: [1_000, 1 << 20][room.usize(0..2)],
+            least_imbalance: [1, 64 << 10][room.usize(0..2)],
+            worker_prefetch_bytes: [1, 1_000, 4_000, 1 << 20][room.usize(0..4)],
         };
         // Of its own luck, so that the schedules without it stay what they were.
         let mut luck = Rng::with_seed(rng.get_seed() ^ 0x0DE1_E7ED);

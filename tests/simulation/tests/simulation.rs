@@ -28,6 +28,7 @@ fn a_thousand_schedules_lose_double_and_hold_up_nothing() {
         "dead letters that were there already",
         "iterators that ran out",
         "leases given back",
+        "leases handed over",
         "leases of an earlier stream written anew",
         "merges",
         "partitions",

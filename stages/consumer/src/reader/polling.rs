@@ -17,16 +17,17 @@ pub(super) struct Polling {
 }
 
 impl Polling {
-    pub(super) fn new(read_bytes: usize) -> Self {
-        Self { iterator: None, pace: Pace::new(read_bytes) }
+    pub(super) fn new() -> Self {
+        Self { iterator: None, pace: Pace::default() }
     }
 
-    /// What comes next; begins at the place, or goes on.
+    /// What comes next, about so many bytes; begins at the place, or goes on.
     pub(super) async fn next<S: Sink>(
         &mut self,
         shared: &Shared<S>,
         shard: &ShardId,
         place: &StartingAt,
+        bytes: usize,
     ) -> Result<Brought, StreamError> {
         let from = match &self.iterator {
             Some(iterator) => iterator,
@@ -35,7 +36,7 @@ impl Polling {
                 self.iterator.insert(iterator)
             }
         };
-        let answer = get_records(&shared.kinesis, from, self.pace.limit()).await?;
+        let answer = get_records(&shared.kinesis, from, self.pace.limit(bytes)).await?;
         let is_last = answer.next_iterator.is_none();
         self.iterator = answer.next_iterator;
         Ok(Brought {

@@ -125,10 +125,12 @@ impl World {
             dead_letters_bucket: BUCKET.to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
             failover: Duration::from_millis(1500),
+            least_imbalance: 64 << 10,
             shard_sync: Duration::from_secs(1),
             drain_limit: Duration::from_secs(20),
             read_bytes: 1 << 20,
             prefetch_bytes: 2 << 20,
+            worker_prefetch_bytes: 32 << 20,
             dead_letter_bytes: 4 << 20,
         }
     }

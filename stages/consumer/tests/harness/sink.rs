@@ -72,6 +72,8 @@ pub(crate) struct Faults {
     pub(crate) panic: AtomicBool,
     /// Applying takes until this is false.
     pub(crate) hang: AtomicBool,
+    /// Applying what is of this shard takes until it is another.
+    pub(crate) held: Mutex<Option<ShardId>>,
 }
 
 /// The sink. Data that begins with `bad` is rejected when it is pushed, `refused` when it is applied.
@@ -194,7 +196,8 @@ impl Batch for TestBatch {
     async fn apply(&mut self, range: &Range) -> Result<Applied, SinkError> {
         tokio::task::yield_now().await;
         assert!(!self.faults.panic.load(Ordering::Relaxed), "it was told to panic");
-        while self.faults.hang.load(Ordering::Relaxed) {
+        let is_held = || self.faults.held.lock().as_ref() == Some(&range.shard);
+        while self.faults.hang.load(Ordering::Relaxed) || is_held() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(!self.spoiled, "a spoiled batch is applied again");

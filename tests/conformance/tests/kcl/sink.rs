@@ -59,10 +59,12 @@ impl Ours {
             dead_letters_bucket: "letters".to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
             failover: Duration::from_secs(3),
+            least_imbalance: 64 << 10,
             shard_sync: Duration::from_secs(1),
             drain_limit: Duration::from_secs(20),
             read_bytes: 1 << 20,
             prefetch_bytes: 2 << 20,
+            worker_prefetch_bytes: 32 << 20,
             dead_letter_bytes: 4 << 20,
         };
         let stop = Stop::new();

@@ -108,7 +108,10 @@ impl Books {
         add("leases deleted", after.is_none());
         match (owner(before), owner(after)) {
             (None, Some(_)) => add("leases taken", true),
-            (Some(_), None) => add("leases given back", !ended(after)),
+            (Some(_), None) => {
+                add("leases given back", !ended(after));
+                add("leases handed over", after.is_some_and(|after| after.contains_key("penstockIntendedOwner")));
+            }
             (Some(before), Some(after)) if before != after => add("take-overs", true),
             _ => {}
         }

@@ -92,10 +92,12 @@ impl World {
             dead_letters_bucket: "letters".to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
             failover: Duration::from_millis(self.plan.failover),
+            least_imbalance: self.plan.least_imbalance,
             shard_sync: Duration::from_millis(6 * self.plan.failover),
             drain_limit: Duration::from_secs(25),
-            read_bytes: 1 << 20,
+            read_bytes: self.plan.read_bytes,
             prefetch_bytes: 2_000,
+            worker_prefetch_bytes: self.plan.worker_prefetch_bytes,
             dead_letter_bytes: 600,
         }
     }

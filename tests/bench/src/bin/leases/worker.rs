@@ -68,10 +68,12 @@ fn config(stream: String, lease_table: String, id: String) -> ConsumerConfig {
         dead_letters_bucket: BUCKET.to_owned(),
         dead_letters_prefix: "dead/".to_owned(),
         failover: Duration::from_secs(10),
+        least_imbalance: 64 << 10,
         shard_sync: Duration::from_secs(60),
         drain_limit: Duration::from_secs(25),
         read_bytes: 1 << 20,
         prefetch_bytes: 2 << 20,
+        worker_prefetch_bytes: 32 << 20,
         dead_letter_bytes: 4 << 20,
     }
 }
