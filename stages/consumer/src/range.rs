@@ -10,6 +10,10 @@ use crate::metrics::Waiting;
 use crate::pin::{Pin, RecipeHash};
 use crate::repeats::RepeatWindow;
 
+/// A range that left out so many records is closed: their positions are kept until it is applied, and its sink, which sees
+/// nothing of them, would not ask for it.
+const MAX_REPEATS: usize = 20_000;
+
 /// The range that is being filled. It counts against the ranges that may be in memory until it is dropped.
 pub(crate) struct Open<B> {
     filling: Filling<B>,
@@ -96,7 +100,7 @@ impl<B: Batch> Filling<B> {
         Self { batch, letters: Letters::default(), records: 0, repeats: Vec::new(), span: None }
     }
 
-    /// Takes the user records of one stream record; says whether the sink wants the range closed.
+    /// Takes the user records of one stream record; says whether the range should be closed.
     pub(crate) async fn push(&mut self, origin: &Origin, shard: &ShardId, part: Part) -> Result<bool, SinkError> {
         let mut full = false;
         if !part.kept.is_empty() {
@@ -111,6 +115,7 @@ impl<B: Batch> Filling<B> {
         }
         self.records += part.count;
         self.repeats.extend(part.repeats);
+        full = full || self.repeats.len() >= MAX_REPEATS;
         match &mut self.span {
             Some((_, end)) => *end = part.last,
             None => self.span = Some((part.first, part.last)),

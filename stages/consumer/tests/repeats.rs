@@ -85,6 +85,19 @@ async fn a_range_of_nothing_but_repeats_moves_the_checkpoint_and_is_not_applied(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repeats_without_end_do_not_keep_a_range_open() {
+    let world = World::start(1).await;
+    world.put_aggregate(rows(0..10)).await;
+    for _ in 0..4 {
+        world.put_aggregate((0..800).flat_map(|_| rows(0..10))).await;
+    }
+    let summary = run(&world, "w", world.sink().range_records(1_000_000)).at_tip().await;
+    assert_eq!((summary.records_read(), summary.repeats()), (32_010, 32_000));
+    assert_eq!(summary.ranges(), 2);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pinned_range_leaves_out_the_same_after_a_crash() {
     let world = World::start(1).await;
     world.put_all(&rows(0..40)).await;

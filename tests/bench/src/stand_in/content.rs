@@ -15,6 +15,9 @@ use serde_json::{Map, Value};
 /// The aggregates of the KPL's default size, in bytes.
 const AGGREGATE_BYTES: usize = 50 * 1024;
 
+/// What the ids of rows begin with.
+const FILE_ID: &str = "0123456789abcdef";
+
 /// How rows lie in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -39,13 +42,16 @@ pub(crate) struct Prepared {
 }
 
 impl Content {
-    /// Of rows as JSON, each with its partition key.
+    /// So many rows: those that are given, as JSON, each with its partition key, and again with other ids.
     ///
     /// # Errors
     /// When a row does not fit into an aggregate.
-    pub fn new(rows: &[(String, String)], form: Form) -> anyhow::Result<Self> {
+    pub fn new(rows: &[(String, String)], form: Form, count: usize) -> anyhow::Result<Self> {
+        let rounds = 0..count.div_ceil(rows.len().max(1));
+        let again = |round: usize| rows.iter().map(move |(key, row)| (key, with_other_id(row, round)));
+        let rows = rounds.flat_map(again).take(count);
         let records = match form {
-            Form::Raw => rows.iter().map(|(key, row)| Prepared::new(key, row.as_bytes(), 1)).collect(),
+            Form::Raw => rows.map(|(key, row)| Prepared::new(key, row.as_bytes(), 1)).collect(),
             Form::Aggregated => aggregated(rows)?,
         };
         Ok(Self { records })
@@ -62,14 +68,19 @@ impl Prepared {
     }
 }
 
-fn aggregated(rows: &[(String, String)]) -> anyhow::Result<Vec<Prepared>> {
+/// The id's first part is the file's, as the client makes it.
+fn with_other_id(row: &str, round: usize) -> String {
+    row.replacen(FILE_ID, &format!("{round:016x}"), 1)
+}
+
+fn aggregated<'a>(rows: impl Iterator<Item = (&'a String, String)>) -> anyhow::Result<Vec<Prepared>> {
     let mut records = Vec::new();
     let mut open = Aggregator::new(AGGREGATE_BYTES);
     for (key, row) in rows {
         if !open.would_fit(key, None, row.as_bytes()) {
             records.extend(finish(std::mem::replace(&mut open, Aggregator::new(AGGREGATE_BYTES))));
         }
-        open.push(&key.as_str().into(), None, Bytes::from(row.clone()))?;
+        open.push(&key.as_str().into(), None, Bytes::from(row))?;
     }
     records.extend(finish(open));
     Ok(records)
@@ -97,7 +108,7 @@ pub fn rows_of(csv: &Path, limit: usize) -> anyhow::Result<Vec<(String, String)>
         let cells = header.iter().zip(record.iter()).filter(|(_, cell)| !cell.is_empty());
         let mut row: Map<String, Value> =
             cells.map(|(name, cell)| Ok((name.to_owned(), typed(name, cell)?))).collect::<anyhow::Result<_>>()?;
-        row.insert("_id".to_owned(), format!("0123456789abcdef:{line}").into());
+        row.insert("_id".to_owned(), format!("{FILE_ID}:{line}").into());
         let key = row.get("InvoiceNo").and_then(Value::as_str).context("a row without InvoiceNo")?.to_owned();
         rows.push((key, Value::Object(row).to_string()));
     }

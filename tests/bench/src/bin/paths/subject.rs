@@ -10,8 +10,10 @@ use penstock_provision::{Clients, Options as ProvisionOptions, provision};
 use penstock_runtime::Aws;
 use serde_json::Value;
 
-/// So many rows of the file are used, again and again.
+/// So many rows of the file are used.
 const ROWS: usize = 42_481;
+/// So many rows are read, again and again: more than a consumer remembers, or all but the first would be repeats.
+const READ_ROWS: usize = 300_000;
 const REGION: &str = "eu-west-1";
 
 /// Rows with their partition keys, as JSON.
@@ -56,7 +58,7 @@ impl World {
         let resources = serde_json::from_value(plan["resources"].clone())?;
         provision(&resources, &clients, &ProvisionOptions { create_buckets: true, ..Default::default() }).await?;
         let shards = usize::try_from(plan["resources"]["streams"][0]["shards"].as_u64().unwrap_or(1))?;
-        let content = Content::new(rows, form)?;
+        let content = Content::new(rows, form, READ_ROWS)?;
         let stand_in = StandIn::start(Options { engines: engines.endpoint_url(), content, shards, delay }).await?;
         Ok(Self { stand_in, plan, folder, engines })
     }
