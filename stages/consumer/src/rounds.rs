@@ -9,10 +9,10 @@ use std::time::Duration;
 ///
 /// The first look is made at once; after it each worker waits for a part of a round that is its own. The rounds after that
 /// differ a little, so that workers that were brought into step by something else do not stay in it. No pause is longer than
-/// a round: a failover is counted in rounds.
+/// a round: a failover is counted in rounds. It is whole milliseconds, as timers are.
 pub(crate) fn pause(round: Duration, is_after_the_first: bool, luck: f64) -> Duration {
     let part = if is_after_the_first { luck } else { 1.0 - luck / 10.0 };
-    round.mul_f64(part)
+    Duration::from_millis(u64::try_from(round.mul_f64(part).as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

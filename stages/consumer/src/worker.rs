@@ -1,6 +1,7 @@
 //! One worker of one sink: looks at the lease table in rounds, does what was decided, minds its shards.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,6 +105,7 @@ impl<S: Sink> Worker<S> {
         let shared = Arc::clone(&self.shared);
         let (drain, at_tip) = (&shared.stop.drain, &shared.stop.at_tip);
         let (mut due, mut is_first) = (Instant::now(), true);
+        let mut luck = luck_of(&shared.config.worker_id);
         loop {
             tokio::select! {
                 biased;
@@ -112,7 +114,7 @@ impl<S: Sink> Worker<S> {
                 () = shared.wake.notified() => {}
                 () = at_tip.cancelled(), if self.told_at.is_none() => {}
                 () = sleep_until(due) => {
-                    due = Instant::now() + pause(shared.config.round(), is_first, fastrand::f64());
+                    due = Instant::now() + pause(shared.config.round(), is_first, luck.f64());
                     is_first = false;
                 }
             }
@@ -380,4 +382,11 @@ impl<S: Sink> Worker<S> {
             }
         }
     }
+}
+
+/// Each worker's own: by its name alone, so that what is simulated can be repeated.
+fn luck_of(worker: &WorkerId) -> fastrand::Rng {
+    let mut hasher = DefaultHasher::new();
+    worker.hash(&mut hasher);
+    fastrand::Rng::with_seed(hasher.finish())
 }
