@@ -25,23 +25,21 @@ pub enum Whose {
 /// Tells whose a live object is: by its controller, and where it has lost that, by its labels.
 #[must_use]
 pub fn whose(live: &Live, identity: &Identity) -> Whose {
-    let metadata = &live.value()["metadata"];
-    let mut owners = metadata["ownerReferences"].as_array().into_iter().flatten();
-    let Some(controller) = owners.find(|owner| owner["controller"] == true) else {
-        let label = |name: &str| metadata["labels"][name].as_str();
+    let mut owners = live.metadata.owner_references.iter().flatten();
+    let Some(controller) = owners.find(|owner| owner.controller == Some(true)) else {
+        let label = |name: &str| live.metadata.labels.as_ref().and_then(|labels| labels.get(name)).map(String::as_str);
         let labelled =
             label(MANAGED_BY_LABEL) == Some(MANAGED_BY) && label(PIPELINE_LABEL) == Some(identity.name.as_str());
         return if labelled { Whose::Ours } else { Whose::Foreign("nobody".to_owned()) };
     };
-    let text = |field: &str| controller[field].as_str().unwrap_or_default();
-    if text("uid") == identity.uid {
+    if controller.uid == identity.uid {
         return Whose::Ours;
     }
-    let of_a_pipeline = text("kind") == KIND && text("apiVersion").split('/').next() == Some(GROUP);
-    if of_a_pipeline && text("name") == identity.name {
+    let of_a_pipeline = controller.kind == KIND && controller.api_version.split('/').next() == Some(GROUP);
+    if of_a_pipeline && controller.name == identity.name {
         return Whose::Leftover;
     }
-    Whose::Foreign(format!("the {} {:?}", text("kind"), text("name")))
+    Whose::Foreign(format!("the {} {:?}", controller.kind, controller.name))
 }
 
 /// What to do with a child.
@@ -88,7 +86,7 @@ pub fn step(child: &Child, live: Option<&Live>, identity: &Identity, resources_r
 #[must_use]
 pub fn was_applied(child: &Child, live: &Live) -> bool {
     let hash = child.object["metadata"]["annotations"][APPLIED_ANNOTATION].as_str();
-    hash == live.annotation(APPLIED_ANNOTATION).as_deref()
+    hash == live.annotation(APPLIED_ANNOTATION)
 }
 
 fn is_as_built(child: &Child, live: &Live) -> bool {

@@ -1,12 +1,7 @@
 //! A child as the API server has it: one type for all kinds.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::io::{Read as _, Write as _};
 
-use flate2::Compression;
-use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -74,17 +69,13 @@ impl Kind {
     }
 }
 
-/// A child as the API server has it. Thousands are kept: so what is asked for all the time is there as it is, and all of it
-/// as JSON, compressed.
+/// A child as the API server has it: its metadata, and the rest as JSON in a text, which is what it costs to keep.
 #[derive(Debug, Clone, Default)]
 pub struct Live {
-    /// What tells it apart: name, UID, version and generation, and whether it is going. Labels, annotations and owners are in
-    /// [`Live::value`].
+    /// Its metadata, without managed fields.
     pub metadata: ObjectMeta,
-    pipeline: Option<Box<str>>,
-    stage: Option<Box<str>>,
-    /// Everything but the type, and what of the metadata cannot be applied.
-    packed: Packed,
+    /// Everything but the type and the metadata.
+    rest: Box<str>,
     /// Whether somebody else scales it: a manager of the `scale` subresource owns `spec.replicas`.
     pub scaled_elsewhere: bool,
     /// The image that the operator gave its pods: as it has noted, or where somebody else has written over that, as the
@@ -104,50 +95,7 @@ impl<'de> Deserialize<'de> for Live {
         let others = Others(metadata.managed_fields.take().unwrap_or_default());
         let scaled_elsewhere = others.own(Some("scale"), |fields| &fields["f:spec"]["f:replicas"]);
         let given_image = given_image(&metadata, &value, &others).map(Into::into);
-        let label = |name: &str| metadata.labels.as_ref()?.get(name).map(|label| label.as_str().into());
-        let (pipeline, stage) = (label(PIPELINE_LABEL), label(STAGE_LABEL));
-        value["metadata"] = json!({
-            "name": metadata.name,
-            "namespace": metadata.namespace,
-            "labels": metadata.labels,
-            "annotations": metadata.annotations,
-            "ownerReferences": metadata.owner_references,
-        });
-        let metadata = ObjectMeta {
-            name: metadata.name,
-            namespace: metadata.namespace,
-            uid: metadata.uid,
-            resource_version: metadata.resource_version,
-            generation: metadata.generation,
-            deletion_timestamp: metadata.deletion_timestamp,
-            ..ObjectMeta::default()
-        };
-        Ok(Self { metadata, pipeline, stage, packed: Packed::of(&value), scaled_elsewhere, given_image })
-    }
-}
-
-/// JSON, compressed.
-#[derive(Clone, Default)]
-struct Packed(Box<[u8]>);
-
-impl Packed {
-    fn of(value: &Value) -> Self {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-        // Neither can fail: it goes to memory.
-        let written = encoder.write_all(value.to_string().as_bytes()).and_then(|()| encoder.finish());
-        Self(written.unwrap_or_default().into())
-    }
-
-    fn value(&self) -> Value {
-        let mut text = Vec::new();
-        let read = DeflateDecoder::new(&*self.0).read_to_end(&mut text);
-        read.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or_else(|| json!({}))
-    }
-}
-
-impl fmt::Debug for Packed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.value().fmt(f)
+        Ok(Self { metadata, rest: value.to_string().into(), scaled_elsewhere, given_image })
     }
 }
 
@@ -207,7 +155,15 @@ impl Live {
     /// The object without its type, and with the part of its metadata that can be applied.
     #[must_use]
     pub fn value(&self) -> Value {
-        self.packed.value()
+        let mut value: Value = serde_json::from_str(&self.rest).unwrap_or_else(|_| json!({}));
+        value["metadata"] = json!({
+            "name": self.metadata.name,
+            "namespace": self.metadata.namespace,
+            "labels": self.metadata.labels,
+            "annotations": self.metadata.annotations,
+            "ownerReferences": self.metadata.owner_references,
+        });
+        value
     }
 
     /// Its name.
@@ -225,13 +181,13 @@ impl Live {
     /// The Pipeline that it says it belongs to.
     #[must_use]
     pub fn pipeline(&self) -> Option<&str> {
-        self.pipeline.as_deref()
+        self.metadata.labels.as_ref()?.get(PIPELINE_LABEL).map(String::as_str)
     }
 
     /// The stage that it says it belongs to.
     #[must_use]
     pub fn stage(&self) -> Option<&str> {
-        self.stage.as_deref()
+        self.metadata.labels.as_ref()?.get(STAGE_LABEL).map(String::as_str)
     }
 
     /// Whether it is being deleted.
@@ -242,8 +198,8 @@ impl Live {
 
     /// An annotation.
     #[must_use]
-    pub fn annotation(&self, name: &str) -> Option<String> {
-        self.value()["metadata"]["annotations"][name].as_str().map(str::to_owned)
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(name).map(String::as_str)
     }
 }
 

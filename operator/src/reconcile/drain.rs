@@ -43,8 +43,7 @@ pub(super) async fn drained(pipeline: &ValidatedPipeline, children: &Children, c
 /// Sinks that were found to have stored everything before: they rest on, whatever others put into the stream.
 fn already(pipeline: &ValidatedPipeline, children: &Children) -> Drained {
     let is_drained = |sink: &&ValidatedStage| {
-        deployment(pipeline, sink, children)
-            .is_some_and(|live| live.annotation(RESTS_ANNOTATION).as_deref() == Some(DRAINED))
+        deployment(pipeline, sink, children).is_some_and(|live| live.annotation(RESTS_ANNOTATION) == Some(DRAINED))
     };
     of_role(pipeline, Role::Sink).filter(is_drained).map(|sink| sink.name.clone()).collect()
 }
