@@ -14,6 +14,7 @@ use crate::client::{Limits, limited};
 use crate::control::queue::Queue;
 use crate::metrics;
 use crate::observe::ChildCache;
+use crate::report::allowance::Allowance;
 use crate::settings::Settings;
 
 /// What all reconciles share. Nothing in it outlives the leadership.
@@ -45,6 +46,8 @@ struct Memory {
     sources_gone: Option<Instant>,
     /// Its state, for the metric.
     state: Option<&'static str>,
+    /// The events that it may have.
+    events: Option<Allowance>,
 }
 
 /// The states that the metric tells apart.
@@ -112,6 +115,13 @@ impl Context {
         if memories.entry(uid.to_owned()).or_default().state.replace(state) != Some(state) {
             gauge_states(&memories);
         }
+    }
+
+    /// Whether the Pipeline may have another event now; if so, it counts as told.
+    pub(crate) fn may_tell(&self, uid: &str) -> bool {
+        let now = Instant::now();
+        let mut memories = self.memories.lock();
+        memories.entry(uid.to_owned()).or_default().events.get_or_insert_with(|| Allowance::new(now)).take(now)
     }
 
     /// The Pipeline is gone.

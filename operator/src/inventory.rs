@@ -1,7 +1,8 @@
-//! The streams and tables that a Pipeline's status writes down: what it has, and what a former spec had. Pure.
+//! The streams, tables and consumers that a Pipeline's status writes down: what it has, and what a former spec had. Pure.
 //!
 //! Each is written down before it is made, so that what a crash leaves is known. What the spec names no more goes when
-//! its last policy was `Delete`; a lease table shares the fate of its stream, also when its sink went long before.
+//! its last policy was `Delete`; a lease table shares the fate of its stream, also when its sink went long before. A consumer
+//! that no sink is registered as any more always goes: it holds nothing, and is paid for.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use penstock_api::plan::{Resources, TablePurpose};
 use penstock_api::spec::{DeletionPolicy, ResourceKind, ResourceStatus};
 use penstock_provision::{Doomed, Kind};
 
-/// What the status holds (see its schema). A Pipeline names 152 at most.
+/// What the status holds (see its schema). A Pipeline names 168 at most.
 const MOST: usize = 512;
 
 /// What is to be written down, from what was and what the spec names.
@@ -18,7 +19,7 @@ pub fn next(before: &[ResourceStatus], resources: &Resources) -> Vec<ResourceSta
     let named = named(resources);
     let is_named = |kind, name: &str| named.iter().any(|there| there.kind == kind && there.name == name);
     let mut left: Vec<_> = before.iter().filter(|there| !is_named(there.kind, &there.name)).cloned().collect();
-    for there in &mut left {
+    for there in left.iter_mut().filter(|there| there.kind == ResourceKind::Table) {
         let stream = there.stream.as_deref().and_then(|stream| find(&named, stream).or_else(|| find(before, stream)));
         there.deletion_policy = stream.map_or(there.deletion_policy, |stream| stream.deletion_policy);
     }
@@ -53,7 +54,15 @@ fn named(resources: &Resources) -> Vec<ResourceStatus> {
             TablePurpose::Leases { stream } => Some(stream.clone()),
         },
     });
-    streams.chain(tables).collect()
+    let consumers = resources.streams.iter().flat_map(|plan| {
+        plan.consumers.iter().map(|name| ResourceStatus {
+            kind: ResourceKind::Consumer,
+            name: name.clone(),
+            deletion_policy: DeletionPolicy::Delete,
+            stream: Some(plan.name.clone()),
+        })
+    });
+    streams.chain(tables).chain(consumers).collect()
 }
 
 /// What goes with the Pipeline.
@@ -77,11 +86,13 @@ pub fn without(mut inventory: Vec<ResourceStatus>, gone: &[Doomed]) -> Vec<Resou
 }
 
 fn of(there: &ResourceStatus) -> Doomed {
-    let kind = match there.kind {
-        ResourceKind::Stream => Kind::Stream,
-        ResourceKind::Table => Kind::Table,
-    };
-    Doomed { kind, name: there.name.clone() }
+    match there.kind {
+        ResourceKind::Stream => Doomed::new(Kind::Stream, &there.name),
+        ResourceKind::Table => Doomed::new(Kind::Table, &there.name),
+        ResourceKind::Consumer => {
+            Doomed { kind: Kind::Consumer, name: there.name.clone(), stream: there.stream.clone() }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +164,25 @@ mod tests {
         assert!(names(&doomed(&now_to_go)).contains(&RAW_LEASES));
         assert_eq!(names(&superfluous(&now_to_go, &smaller("Delete"))), [RAW_LEASES]);
         assert!(doomed(&next(&now_to_go, &smaller("Retain"))).is_empty(), "until it is to stay again");
+    }
+
+    #[test]
+    fn a_consumer_goes_when_its_sink_goes_or_asks_for_records_again_and_one_that_has_a_name_of_its_own_stays() {
+        const CONSUMER: &str = "shop.ecommerce.raw";
+        let reading = |fan_out| ecommerce("Retain").spec("/sinks/0/reading", serde_json::json!({ "fanOut": fan_out }));
+        let by_default = next(&[], &resources(&reading(serde_json::json!({}))));
+        let consumer = by_default.iter().find(|there| there.kind == ResourceKind::Consumer).unwrap();
+        assert_eq!((consumer.name.as_str(), consumer.stream.as_deref()), (CONSUMER, Some("shop.ecommerce.events")));
+        assert!(superfluous(&by_default, &resources(&reading(serde_json::json!({})))).is_empty());
+        assert_eq!(names(&doomed(&by_default)), [CONSUMER], "it goes with the Pipeline, though the stream stays");
+        for without in [ecommerce("Retain"), ecommerce("Retain").without_sink("raw")] {
+            let without = resources(&without);
+            let gone = superfluous(&next(&by_default, &without), &without);
+            assert_eq!(gone, [of(consumer)]);
+            assert_eq!(self::without(next(&by_default, &without), &gone), next(&[], &without));
+        }
+        let named = resources(&reading(serde_json::json!({ "consumer": "mine" })));
+        assert!(next(&[], &named).iter().all(|there| there.kind != ResourceKind::Consumer));
     }
 
     #[test]

@@ -211,7 +211,7 @@ impl Round {
 
     /// What is left of what is being removed; `None` when nothing is.
     fn of_removal(removed: &[penstock_provision::Removed]) -> Option<Self> {
-        use penstock_provision::Removal;
+        use penstock_provision::{Kind, Removal};
         let mut left = Vec::new();
         let mut stuck = None;
         for resource in removed.iter().filter(|resource| !resource.state.is_done()) {
@@ -220,7 +220,10 @@ impl Round {
                 Removal::Failed(error) => {
                     stuck = Some(if error.reason() == "access_denied" { "AccessDenied" } else { "Refused" });
                     metrics::failure(error.reason());
-                    format!("{error}. Or set its `deletionPolicy` to Retain, and it stays")
+                    match kind {
+                        Kind::Consumer => format!("{error}. Or deregister it yourself"),
+                        _ => format!("{error}. Or set its `deletionPolicy` to Retain, and it stays"),
+                    }
                 }
                 Removal::Failing(error) => {
                     metrics::failure("aws_fails");

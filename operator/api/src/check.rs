@@ -8,6 +8,7 @@
 //! The API server tolerates a rule that fails where nothing changed (*ratcheting*); here every rule counts.
 //! Deliberately absent: templates, VRL and JSON Schemas, whose compilers `penstock validate` brings.
 
+mod absent;
 mod advice;
 mod cel;
 mod culprits;
@@ -157,9 +158,10 @@ pub fn check_update(text: &str, old: &[Value]) -> Checked {
     }
     let checker = Checker { schema: resource::schema(), rules: cel::Rules::compile() };
     for document in documents.iter_mut().filter(|document| document.is_pipeline()) {
-        let value = document.root.to_json();
+        let value = absent::without_nulls(&checker.schema, document.root.to_json());
         let old = old.iter().find(|old| resource::same_object(old, &value));
-        findings.extend(checker.pipeline(document, &value, old));
+        let old = old.map(|old| absent::without_nulls(&checker.schema, old.clone()));
+        findings.extend(checker.pipeline(document, &value, old.as_ref()));
     }
     let mut checked = Checked { documents, findings };
     checked.sort();

@@ -17,6 +17,8 @@ pub enum Kind {
     Table,
     /// An S3 bucket.
     Bucket,
+    /// What a sink that reads by enhanced fan-out is registered as with its stream.
+    Consumer,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Stream => "stream",
             Self::Table => "table",
             Self::Bucket => "bucket",
+            Self::Consumer => "consumer",
         }
     }
 }

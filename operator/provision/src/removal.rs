@@ -1,4 +1,4 @@
-//! Deleting what belongs to a Pipeline and is to go: only what is tagged as its own.
+//! Deleting what belongs to a Pipeline and is to go: only what is tagged as its own, and consumers that bear its name.
 
 use std::error::Error;
 
@@ -8,13 +8,23 @@ use crate::error::{CallError, Kind, ProvisionError};
 use crate::pace::Look;
 use crate::{Clients, Options, stream, table};
 
-/// A stream or a table that is to go.
+/// A stream, a table or a registered consumer that is to go.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Doomed {
     /// What it is.
     pub kind: Kind,
     /// Its name.
     pub name: String,
+    /// Of a consumer: the stream that it is registered with.
+    pub stream: Option<String>,
+}
+
+impl Doomed {
+    /// A stream or a table.
+    #[must_use]
+    pub fn new(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into(), stream: None }
+    }
 }
 
 /// What became of one resource.
@@ -63,13 +73,15 @@ impl Removal {
     }
 }
 
-/// Takes one step towards the deletion of each, when it is tagged as the Pipeline's. A bucket is never deleted.
+/// Takes one step towards the deletion of each, when it is tagged as the Pipeline's. A bucket is never deleted. A consumer has no
+/// tags: whose it is, is told by its name, so only one that the plan of a Pipeline has named may be doomed.
 pub async fn remove(doomed: &[Doomed], owner: &PipelineRef, clients: &Clients, options: &Options) -> Vec<Removed> {
     let mut removed = Vec::new();
-    for Doomed { kind, name } in doomed {
+    for Doomed { kind, name, stream } in doomed {
         let state = match kind {
             Kind::Stream => Removal::of(stream::remove(name, owner, &clients.kinesis, options).await),
             Kind::Table => Removal::of(table::remove(name, owner, &clients.dynamodb, options).await),
+            Kind::Consumer => Removal::of(stream::deregister(name, stream.as_deref(), &clients.kinesis).await),
             Kind::Bucket => Removal::NotOurs,
         };
         removed.push(Removed { kind: *kind, name: name.clone(), state });

@@ -156,3 +156,19 @@ pub(crate) async fn remove(
     }
     Ok(Look::Again("the stream is being deleted"))
 }
+
+/// Takes a consumer's registration away. AWS finishes it by itself.
+pub(crate) async fn deregister(
+    consumer: &str,
+    stream: Option<&str>,
+    kinesis: &Client,
+) -> Result<Look<Removal>, CallError> {
+    let stream = stream.ok_or(CallError::NotFound)?;
+    let arn = calls::arn(stream, kinesis).await?;
+    match calls::deregister(consumer, &arn, kinesis).await {
+        Ok(()) => Ok(Look::Ready(Removal::Gone)),
+        // It is being registered just now, or deregistered.
+        Err(CallError::InUse(_)) => Ok(Look::Again("the consumer is being deregistered")),
+        Err(error) => Err(error),
+    }
+}

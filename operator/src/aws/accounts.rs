@@ -147,7 +147,8 @@ impl Accounts {
     pub async fn remove(&self, pipeline: &ValidatedPipeline, doomed: &[Doomed]) -> Result<Vec<Removed>, Duration> {
         let account = self.account(&pipeline.aws).await;
         let count = |kind| doomed.iter().filter(|doomed| doomed.kind == kind).count();
-        let looks = (count(Kind::Stream), count(Kind::Table));
+        // To deregister a consumer its stream is looked at.
+        let looks = (count(Kind::Stream) + count(Kind::Consumer), count(Kind::Table));
         self.may_look(&removal_of(&pipeline.identity.uid), &account, looks)?;
         let Identity { namespace, name, .. } = pipeline.identity.clone();
         let owner = PipelineRef { namespace, name };

@@ -102,9 +102,12 @@ impl ResourceView {
             Removal::Waiting(state) => ResourceState::Waiting(state),
             Removal::Failing(error) => ResourceState::Failing(causes(error.as_ref())),
             Removal::Failed(error) => {
+                let otherwise = match removed.kind {
+                    Kind::Consumer => "deregister it yourself",
+                    _ => "name it again, with `deletionPolicy: Retain`",
+                };
                 let message = format!(
-                    "the {} {:?}, which the Pipeline names no more, cannot be deleted: {error}. Or name it again, with \
-                     `deletionPolicy: Retain`",
+                    "the {} {:?}, which the Pipeline names no more, cannot be deleted: {error}. Or {otherwise}",
                     removed.kind, removed.name
                 );
                 ResourceState::Failed { reason: error.reason(), message }

@@ -60,11 +60,11 @@ pub(super) async fn retire(
     let Ok(removed) = context.aws.remove(validated, superfluous).await else {
         return waits("it is deleted as soon as AWS's limits allow");
     };
-    for resource in removed {
+    for (doomed, resource) in superfluous.iter().zip(removed) {
         tell(&resource);
         match ResourceView::of_removal(&resource) {
             Some(view) => retired.left.push(view),
-            None => retired.gone.push(Doomed { kind: resource.kind, name: resource.name }),
+            None => retired.gone.push(doomed.clone()),
         }
     }
     retired

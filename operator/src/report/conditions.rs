@@ -222,7 +222,10 @@ fn resources(condition: &'static str, kind: Kind, known: &Known, before: &impl B
         return concern;
     }
     let removals: Vec<_> = known.removals.iter().collect();
-    of_kind(&removals, kind).map_or(concern, |found| Concern { said: Said { condition, ..found.said }, ..found })
+    // A consumer is a part of its stream.
+    let of_parts = || if kind == Kind::Stream { of_kind(&removals, Kind::Consumer) } else { None };
+    let found = of_kind(&removals, kind).or_else(of_parts);
+    found.map_or(concern, |found| Concern { said: Said { condition, ..found.said }, ..found })
 }
 
 fn named(condition: &'static str, kind: Kind, known: &Known, before: &impl Before) -> Concern {

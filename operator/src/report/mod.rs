@@ -1,5 +1,6 @@
 //! Says how a Pipeline is: its status, and an event when that turns. I/O around [`conditions`] and [`status`].
 
+pub mod allowance;
 pub mod conditions;
 pub mod findings;
 pub mod stages;
@@ -145,6 +146,10 @@ fn condition<'a>(status: &'a PipelineStatus, name: &str) -> Option<&'a Condition
 
 async fn publish(pipeline: &Pipeline, turned: Option<(&Condition, EventType)>, context: &Context) {
     let Some((condition, type_)) = turned else { return };
+    if !context.may_tell(&pipeline.identity().uid) {
+        tracing::info!(reason = condition.reason, "no event: the Pipeline has turned too often");
+        return;
+    }
     let mut end = condition.message.len().min(NOTE_BYTES);
     while !condition.message.is_char_boundary(end) {
         end -= 1;

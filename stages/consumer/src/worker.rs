@@ -16,7 +16,7 @@ use crate::balance::HandOver;
 use crate::decide::{Actions, Me, Take, decide, is_free};
 use crate::error::ConsumerError;
 use crate::heartbeat::{self, Draining};
-use crate::lease::Lease;
+use crate::lease::{Lease, WorkerId};
 use crate::lease_table::{LeaseTableError, Write};
 use crate::observe::{Moment, Observer, Rows, Stillness};
 use crate::recreated::{self, Change};

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
@@ -29,6 +30,8 @@ const END: Duration = Duration::from_secs(30);
 pub struct Installation {
     folder: TempDir,
     endpoint: String,
+    /// What it watches; all namespaces when there is none.
+    watched: Option<String>,
 }
 
 /// A running operator. It is killed when it is dropped.
@@ -36,6 +39,7 @@ pub struct Installation {
 pub struct OperatorProcess {
     child: Child,
     log: PathBuf,
+    port: u16,
 }
 
 impl Installation {
@@ -50,7 +54,21 @@ impl Installation {
         rights::may_set_owners(&plane.client_with(token.clone())?, NAMESPACE).await?;
         let folder = tempfile::Builder::new().prefix("penstock-operator-").tempdir()?;
         fs::write(folder.path().join("kubeconfig"), plane.kubeconfig(&token, NAMESPACE))?;
-        Ok(Self { folder, endpoint: endpoint.to_owned() })
+        Ok(Self { folder, endpoint: endpoint.to_owned(), watched: None })
+    }
+
+    /// With an operator that watches one namespace only.
+    #[must_use]
+    pub fn watching(self, namespace: &str) -> Self {
+        Self { watched: Some(namespace.to_owned()), ..self }
+    }
+
+    /// Its lease.
+    ///
+    /// # Errors
+    /// When there is no way to the API server.
+    pub fn leases(plane: &Plane) -> anyhow::Result<Api<Lease>> {
+        Ok(Api::namespaced(plane.client()?, NAMESPACE))
     }
 
     /// The user that the API server knows it as.
@@ -64,11 +82,22 @@ impl Installation {
     /// # Errors
     /// When it is not there or does not start.
     pub async fn start(&self, identity: &str) -> anyhow::Result<OperatorProcess> {
+        let operator = self.spawn(identity)?;
+        operator.leads().await?;
+        Ok(operator)
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn spawn(&self, identity: &str) -> anyhow::Result<OperatorProcess> {
         let port = free_ports(1)?;
         let log = self.folder.path().join(format!("{identity}.log"));
         let child = Command::new(program()?)
             .args(["--stage-image=penstock:test", "--identity", identity, "--lease-namespace", NAMESPACE])
             .args([format!("--admin=127.0.0.1:{port}"), format!("--aws-endpoint-url={}", self.endpoint)])
+            .args(self.watched.iter().map(|namespace| format!("--namespace={namespace}")))
             .env_clear()
             .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
             .env("AWS_ACCESS_KEY_ID", "local")
@@ -78,17 +107,32 @@ impl Installation {
             .stderr(File::create(&log)?)
             .spawn()
             .context("the operator cannot be started")?;
-        let operator = OperatorProcess { child, log };
-        let leads = eventually("the operator leads and is ready", async || {
-            ensure!(operator.said()?.contains("\"leading\""), "it does not lead");
-            ready(port).await
-        });
-        leads.await.with_context(|| operator.said().unwrap_or_default())?;
-        Ok(operator)
+        Ok(OperatorProcess { child, log, port })
     }
 }
 
 impl OperatorProcess {
+    /// Waits until it leads and has listed everything.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub async fn leads(&self) -> anyhow::Result<()> {
+        let leads = eventually("the operator leads and is ready", async || {
+            ensure!(self.said()?.contains("\"leading\""), "it does not lead");
+            ready(self.port).await
+        });
+        leads.await.with_context(|| self.said().unwrap_or_default())
+    }
+
+    /// Waits until it leads, or has seen that another does.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub async fn is_ready(&self) -> anyhow::Result<()> {
+        let is_ready = eventually("the operator is ready", async || ready(self.port).await);
+        is_ready.await.with_context(|| self.said().unwrap_or_default())
+    }
+
     /// Its resident memory now and at its highest, in bytes.
     ///
     /// # Errors

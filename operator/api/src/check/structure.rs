@@ -40,6 +40,8 @@ impl<'a> Walk<'a> {
             return self.int_or_string(schema, node, path);
         }
         match schema["type"].as_str() {
+            // As good as absent: see `absent`.
+            Some("object") if schema["nullable"] == true && node.is_null() => {}
             Some("object") => self.object(schema, node, path),
             Some("array") => self.list(schema, node, path),
             Some("string") => self.string(schema, node, path),

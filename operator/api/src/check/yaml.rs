@@ -157,6 +157,10 @@ impl Node {
         }
     }
 
+    pub(super) fn is_null(&self) -> bool {
+        self.scalar().is_some_and(|scalar| scalar.value.is_null())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.scalar().is_some_and(|scalar| scalar.text.is_empty() && scalar.value.is_null())
     }

@@ -1,7 +1,7 @@
 //! From a JSON Schema as schemars makes it to a *structural* schema as the API server wants it.
 //!
-//! A structural schema has one type at each node, no references, no `title` and no `null`. An optional field
-//! is one that `required` does not name. Defaults are dropped: they live in code.
+//! A structural schema has one type at each node, no references and no `title`. An optional field is one that `required` does
+//! not name; of those, objects that may be empty are `nullable`. Defaults are dropped: they live in code.
 
 use serde_json::{Map, Value, json};
 
@@ -26,6 +26,8 @@ const KEPT: &[&str] = &[
     "items",
     "additionalProperties",
 ];
+/// Says who owns the fields of an object: of an atomic one a single manager, whose apply replaces it as a whole.
+const MAP_TYPE: &str = "x-kubernetes-map-type";
 
 /// Makes a schema structural.
 pub(super) fn of(schema: Value) -> Value {
@@ -46,6 +48,7 @@ pub(super) fn of(schema: Value) -> Value {
             kept.insert(key, value);
         }
     }
+    take_null_for_empty(&mut kept);
     Value::Object(kept)
 }
 
@@ -118,6 +121,24 @@ fn drop_null(schema: &mut Map<String, Value>) {
     if let Some(Value::Array(values)) = schema.get_mut("enum") {
         values.retain(|value| !value.is_null());
     }
+}
+
+/// An object that may be absent and needs no field may also be `null`: that is what the API server makes of one whose last field
+/// a server-side apply takes away, and otherwise refuses. It means what an absent one means, to the rules and to the code; an
+/// object that says something by being there, though empty, is atomic, and never becomes `null`.
+fn take_null_for_empty(schema: &mut Map<String, Value>) {
+    let required = schema.get("required").cloned().unwrap_or_default();
+    let is_required = |name: &str| required.as_array().is_some_and(|names| names.iter().any(|there| there == name));
+    for (name, property) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
+        if !is_required(name) && may_be_empty(property) {
+            property["nullable"] = json!(true);
+        }
+    }
+}
+
+/// An object that needs no field and is not atomic.
+fn may_be_empty(schema: &Value) -> bool {
+    schema["type"] == "object" && schema.get("required").is_none() && schema[MAP_TYPE] != "atomic"
 }
 
 fn append_variants(own: &mut String, of_type: &Value) {

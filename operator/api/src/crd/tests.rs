@@ -41,11 +41,8 @@ fn the_schema_is_structural() {
     walk(&schema(), "", &mut |path, node| {
         for keyword in node.as_object().unwrap().keys() {
             assert!(
-                ![
-                    "$ref", "$schema", "$defs", "title", "default", "anyOf", "oneOf", "allOf", "const", "nullable",
-                    "examples"
-                ]
-                .contains(&keyword.as_str()),
+                !["$ref", "$schema", "$defs", "title", "default", "anyOf", "oneOf", "allOf", "const", "examples"]
+                    .contains(&keyword.as_str()),
                 "{path} has {keyword}"
             );
         }
@@ -125,6 +122,26 @@ fn every_rule_has_found_its_node() {
     let mut found = 0;
     walk(&schema(), "", &mut |_, node| found += node["x-kubernetes-validations"].as_array().map_or(0, Vec::len));
     assert_eq!(found, wanted);
+}
+
+#[test]
+fn an_object_that_may_be_absent_and_may_be_empty_may_be_null_unless_it_says_something_by_being_there() {
+    let mut atomic = Vec::new();
+    walk(&schema(), "", &mut |path, node| {
+        for (name, property) in node["properties"].as_object().into_iter().flatten() {
+            let may_be_absent = !node["required"].as_array().into_iter().flatten().any(|there| there == name);
+            let may_be_empty = property["type"] == "object" && property["required"].is_null();
+            let is_atomic = property["x-kubernetes-map-type"] == "atomic";
+            if is_atomic {
+                atomic.push(name.clone());
+            }
+            let expected = may_be_absent && may_be_empty && !is_atomic && !path.is_empty();
+            assert_eq!(property["nullable"] == true, expected, "{path}.{name}");
+        }
+    });
+    atomic.sort();
+    atomic.dedup();
+    assert_eq!(atomic, ["affinity", "fanOut", "schema"]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub const REGISTER_CONSUMER: &[&str] =
     &["kinesis:DescribeStreamSummary", "kinesis:DescribeStreamConsumer", "kinesis:RegisterStreamConsumer"];
 /// A sink reads as a registered consumer.
 pub const SUBSCRIBE: &[&str] = &["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
-/// `penstock run` takes a registration away that it made.
+/// A registration is taken away: by `penstock run` one that it made, by the operator that of a sink which needs none any more.
 pub const DEREGISTER_CONSUMER: &[&str] = &["kinesis:DeregisterStreamConsumer"];
 /// A sink keeps its leases.
 pub const LEASES: &[&str] =

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::stage::lease_table;
 use super::{PipelineRef, PlanError, SinkTarget, StageConfig, StageKind, resource_name};
 use crate::spec::{
-    Billing, BillingMode, DeletionPolicy, Encryption, EncryptionType, Existing, KeyType, Kinesis, Pipeline, StreamMode,
-    Table,
+    Billing, BillingMode, DeletionPolicy, Encryption, EncryptionType, Existing, KeyType, Kinesis, Pipeline, Sink,
+    StreamMode, Table,
 };
 use crate::units;
 
@@ -51,6 +51,10 @@ pub struct StreamPlan {
     pub encryption: Option<EncryptionPlan>,
     /// The lease tables of the sinks that read it.
     pub readers: Vec<String>,
+    /// The consumers that sinks register with it under the names that they have by default. One that the Pipeline names itself
+    /// may be somebody else's, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consumers: Vec<String>,
     /// What to do with one that is there and not tagged as the owner's; the caller decides when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing: Option<Existing>,
@@ -176,7 +180,7 @@ pub(super) fn streams(pipeline: &Pipeline) -> Result<Vec<StreamPlan>, PlanError>
                 buffer.kinesis.as_ref().ok_or_else(|| PlanError::NothingChosen { part: part(), members: "kinesis" })?;
             let retention = kinesis.retention.as_deref().unwrap_or("24h");
             let retention = units::duration(retention).map_err(|source| PlanError::Unit { part: part(), source })?;
-            let readers = pipeline.spec.sinks.iter().filter(|sink| sink.from == buffer.name);
+            let readers = || pipeline.spec.sinks.iter().filter(|sink| sink.from == buffer.name);
             Ok(StreamPlan {
                 name: kinesis.stream_name.clone().unwrap_or_else(|| resource_name(pipeline, &buffer.name)),
                 owner: owner.clone(),
@@ -184,7 +188,8 @@ pub(super) fn streams(pipeline: &Pipeline) -> Result<Vec<StreamPlan>, PlanError>
                 may_shorten: kinesis.retention.is_some(),
                 max_record_kib: max_record_kib(kinesis).map_err(|source| PlanError::Unit { part: part(), source })?,
                 encryption: kinesis.encryption.as_ref().map(encryption),
-                readers: readers.map(|sink| lease_table(pipeline, sink)).collect(),
+                readers: readers().map(|sink| lease_table(pipeline, sink)).collect(),
+                consumers: readers().filter_map(|sink| default_consumer(pipeline, sink)).collect(),
                 mode: kinesis.mode.unwrap_or_default(),
                 shards: kinesis.shards.and_then(|shards| u32::try_from(shards).ok()),
                 existing: kinesis.existing,
@@ -193,6 +198,11 @@ pub(super) fn streams(pipeline: &Pipeline) -> Result<Vec<StreamPlan>, PlanError>
             })
         })
         .collect()
+}
+
+fn default_consumer(pipeline: &Pipeline, sink: &Sink) -> Option<String> {
+    let fan_out = sink.reading.as_ref()?.fan_out.as_ref()?;
+    fan_out.consumer.is_none().then(|| resource_name(pipeline, &sink.name))
 }
 
 fn max_record_kib(kinesis: &Kinesis) -> Result<Option<u32>, units::InvalidUnit> {

@@ -78,6 +78,7 @@ pub struct Reading {
 /// Reading by enhanced fan-out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct FanOut {
     /// The name of the consumer that the sink is registered as with the stream. Default
     /// `<namespace>.<pipeline>.<sink>`.

@@ -66,7 +66,7 @@ pub struct Http {
     /// A JSON Schema (2020-12) that each row must satisfy; a row that does not is refused with the reason. It is served
     /// under the path of the endpoint with `/schema` behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("type" = "object", "x-kubernetes-preserve-unknown-fields" = true))]
+    #[schemars(extend("type" = "object", "x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-map-type" = "atomic"))]
     pub schema: Option<serde_json::Map<String, serde_json::Value>>,
     /// Limits of the endpoint; a request beyond them is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]

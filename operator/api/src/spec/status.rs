@@ -26,8 +26,8 @@ pub struct PipelineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub stages_ready: Option<String>,
-    /// The streams and tables of the Pipeline, each written down before it is made, and those of a former spec that are
-    /// still to go.
+    /// The streams and tables of the Pipeline and the consumers of its sinks, each written down before it is made, and those of
+    /// a former spec that are still to go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 512), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub resources: Vec<ResourceStatus>,
@@ -91,18 +91,18 @@ pub struct StageStatus {
     pub endpoint: Option<String>,
 }
 
-/// A stream or a table in AWS.
+/// A stream, a table or a registered consumer in AWS.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceStatus {
     /// What it is.
     pub kind: ResourceKind,
-    /// The name that the stream, table or bucket has in AWS.
+    /// The name that the stream, table or consumer has in AWS.
     #[schemars(length(min = 1, max = 255))]
     pub name: String,
     /// What happens to it when the Pipeline is deleted or names it no more.
     pub deletion_policy: DeletionPolicy,
-    /// For a table of leases: the stream that they point into.
+    /// For a table of leases: the stream that they point into. For a consumer: the stream that it is registered with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub stream: Option<String>,
@@ -115,4 +115,6 @@ pub enum ResourceKind {
     Stream,
     /// A DynamoDB table.
     Table,
+    /// A consumer that a sink is registered as with its stream.
+    Consumer,
 }

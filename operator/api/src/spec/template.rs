@@ -24,7 +24,7 @@ pub struct StageTemplate {
     pub tolerations: Option<Vec<Toleration>>,
     /// The pods' affinity, as in a pod's `spec.affinity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("type" = "object", "x-kubernetes-preserve-unknown-fields" = true))]
+    #[schemars(extend("type" = "object", "x-kubernetes-preserve-unknown-fields" = true, "x-kubernetes-map-type" = "atomic"))]
     pub affinity: Option<serde_json::Map<String, serde_json::Value>>,
     /// Labels of the pods, beside Penstock's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -175,6 +175,22 @@ pub(super) async fn delete(name: &str, kinesis: &Client) -> Result<(), CallError
     limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
 }
 
+/// The ARN of a stream. <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DescribeStreamSummary.html>, 20 calls a
+/// second.
+pub(super) async fn arn(name: &str, kinesis: &Client) -> Result<String, CallError> {
+    let doing = || format!("looking at the stream {name:?}");
+    let call = kinesis.describe_stream_summary().stream_name(name).send();
+    let answer = limited(call).await?.map_err(|error| CallError::from_sdk(doing(), error))?;
+    answer.stream_description_summary.map(|summary| summary.stream_arn).ok_or(CallError::NotFound)
+}
+
+/// <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_DeregisterStreamConsumer.html>, 5 calls a second.
+pub(super) async fn deregister(consumer: &str, stream_arn: &str, kinesis: &Client) -> Result<(), CallError> {
+    let doing = || format!("deregistering the consumer {consumer:?}");
+    let call = kinesis.deregister_stream_consumer().stream_arn(stream_arn).consumer_name(consumer).send();
+    limited(call).await?.map(drop).map_err(|error| CallError::from_sdk(doing(), error))
+}
+
 fn number(of: u32) -> i32 {
     i32::try_from(of).unwrap_or(i32::MAX)
 }

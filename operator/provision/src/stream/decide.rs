@@ -293,6 +293,7 @@ mod tests {
             max_record_kib: None,
             encryption: None,
             readers: Vec::new(),
+            consumers: Vec::new(),
             mode: StreamMode::Provisioned,
             shards: Some(4),
             retention_hours: 48,

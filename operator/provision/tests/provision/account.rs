@@ -113,6 +113,7 @@ pub(crate) fn resources(pipeline_name: &str) -> Resources {
         max_record_kib: None,
         encryption: None,
         readers: vec![leases.name.clone()],
+        consumers: Vec::new(),
         existing: None,
         deletion_policy: DeletionPolicy::Retain,
     };

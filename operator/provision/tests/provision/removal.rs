@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::account::{account, drift, engines, operators, pipeline, resources};
 
 fn everything(resources: &Resources) -> Vec<Doomed> {
-    let streams = resources.streams.iter().map(|plan| Doomed { kind: Kind::Stream, name: plan.name.clone() });
-    let tables = resources.tables.iter().map(|plan| Doomed { kind: Kind::Table, name: plan.name.clone() });
+    let streams = resources.streams.iter().map(|plan| Doomed::new(Kind::Stream, &plan.name));
+    let tables = resources.tables.iter().map(|plan| Doomed::new(Kind::Table, &plan.name));
     streams.chain(tables).collect()
 }
 
@@ -71,12 +71,34 @@ async fn what_is_another_pipelines_or_anothers_cluster_stays() {
 }
 
 #[tokio::test]
+async fn a_consumer_is_deregistered_and_its_stream_and_other_consumers_stay() {
+    let account = account().await;
+    let resources = resources("ecommerce");
+    provision(&resources, &account.clients, &engines()).await.unwrap();
+    let kinesis = &account.clients.kinesis;
+    let stream = kinesis.describe_stream_summary().stream_name("events").send().await.unwrap();
+    let arn = stream.stream_description_summary.unwrap().stream_arn;
+    for consumer in ["ours", "another"] {
+        kinesis.register_stream_consumer().stream_arn(&arn).consumer_name(consumer).send().await.unwrap();
+    }
+    let doomed = [Doomed { stream: Some("events".to_owned()), ..Doomed::new(Kind::Consumer, "ours") }];
+    for _ in 0..2 {
+        let removed = removed(&doomed, "ecommerce", &account.clients).await;
+        assert!(matches!(removed[0].state, Removal::Gone), "{removed:?}");
+        let left = kinesis.list_stream_consumers().stream_arn(&arn).send().await.unwrap().consumers.unwrap();
+        assert_eq!(left.iter().map(|consumer| &*consumer.consumer_name).collect::<Vec<_>>(), ["another"]);
+    }
+    let gone = [Doomed { stream: Some("not-there".to_owned()), ..doomed[0].clone() }];
+    assert!(matches!(removed(&gone, "ecommerce", &account.clients).await[0].state, Removal::Gone));
+}
+
+#[tokio::test]
 async fn a_protected_table_is_not_deleted_and_says_why() {
     let account = account().await;
     let mut resources = resources("ecommerce");
     resources.tables[0].deletion_protection = Some(true);
     drift(&resources, &account.clients, 1).await;
-    let doomed = [Doomed { kind: Kind::Table, name: resources.tables[0].name.clone() }];
+    let doomed = [Doomed::new(Kind::Table, &resources.tables[0].name)];
     let refused = removed(&doomed, "ecommerce", &account.clients).await;
     let Removal::Failed(error) = &refused[0].state else { panic!("{refused:?}") };
     assert!(error.to_string().contains("protect"), "{error}");

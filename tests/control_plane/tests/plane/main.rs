@@ -1,8 +1,10 @@
 //! The operator against a real API server. One program, so that one control plane serves all of it.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod consumers;
 mod crashes;
 mod drift;
+mod events;
 mod faults;
 mod fields;
 mod fresh;

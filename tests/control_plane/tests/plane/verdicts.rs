@@ -5,9 +5,10 @@ use std::path::Path;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use kube::Client;
+use kube::api::{Patch, PatchParams};
 use kube::client::Body;
 use penstock_api::check::{Checked, check, check_update};
-use penstock_control_plane::{Plane, shared};
+use penstock_control_plane::{Manifest, Plane, World, shared};
 use serde_json::{Value, json};
 
 #[path = "../../../../operator/api/tests/rule_cases/mod.rs"]
@@ -161,5 +162,127 @@ async fn every_rule_about_change_takes_and_refuses_on_the_server_what_it_does_of
         assert_eq!(status, StatusCode::OK, "{} is to take {:?}: {said}", case.code, case.accepted);
         let (status, said) = judge.replace(&there, &refused).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{} is to refuse {:?}: {said}", case.code, case.refused);
+    }
+}
+
+/// Objects that may be empty, each with something in it.
+fn that_may_be_empty() -> Vec<(&'static str, Value)> {
+    let term = json!({ "matchExpressions": [{ "key": "zone", "operator": "In", "values": ["a"] }] });
+    let affinity = json!({ "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term] } });
+    vec![
+        ("/spec/sources/0/http/limits", json!({ "rows": 10 })),
+        ("/spec/sources/0/http/schema", json!({ "type": "object" })),
+        ("/spec/sources/0/template", json!({ "priorityClassName": "high" })),
+        ("/spec/buffers/0/duplicates", json!({ "window": "5m" })),
+        ("/spec/sinks/0/reading", json!({ "fanOut": { "consumer": "shop" } })),
+        ("/spec/sinks/0/reading/fanOut", json!({ "consumer": "shop" })),
+        ("/spec/sinks/0/s3/rotate", json!({ "age": "7m" })),
+        ("/spec/sinks/0/template/labels", json!({ "team": "shop" })),
+        ("/spec/sinks/0/template/annotations", json!({ "team": "shop" })),
+        ("/spec/sinks/0/template/nodeSelector", json!({ "zone": "a" })),
+        ("/spec/sinks/0/template/resources", json!({ "limits": { "memory": "1Gi" } })),
+        ("/spec/sinks/0/template/resources/limits", json!({ "memory": "1Gi" })),
+        ("/spec/sinks/0/template/affinity", json!({ "nodeAffinity": affinity })),
+        ("/spec/apis/0/limits", json!({ "requests": 5 })),
+    ]
+}
+
+/// Puts a value at a JSON pointer, with the objects around it that are missing.
+fn put(value: &mut Value, pointer: &str, what: Value) {
+    let mut at = value;
+    for step in pointer.split('/').skip(1) {
+        at = match step.parse::<usize>() {
+            Ok(index) => &mut at[index],
+            Err(_) => &mut at[step],
+        };
+    }
+    *at = what;
+}
+
+#[tokio::test]
+async fn an_apply_that_empties_an_object_is_taken_and_what_says_something_by_being_there_stays() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "emptied").await.unwrap();
+    for (number, (pointer, filled)) in that_may_be_empty().into_iter().enumerate() {
+        let mut manifest = Manifest::example("ecommerce").unwrap();
+        manifest.0["metadata"]["name"] = json!(format!("emptied-{number}"));
+        put(&mut manifest.0, pointer, filled);
+        world.apply(&manifest).await.unwrap();
+        put(&mut manifest.0, pointer, json!({}));
+        let answer = world.apply(&manifest).await;
+        let there = answer.unwrap_or_else(|error| panic!("{pointer} is emptied: {error}")).data;
+        let is_kept = ["fanOut", "schema", "affinity"].iter().any(|name| pointer.ends_with(name));
+        let now = there.pointer(pointer).cloned().unwrap_or_default();
+        assert!(now == json!({}) || (!is_kept && now.is_null()), "{pointer} is {now}");
+        manifest.0["spec"] = there["spec"].clone();
+        let checked = check(&manifest.0.to_string());
+        assert!(checked.is_valid(), "{pointer}: {:?}", checked.findings);
+    }
+}
+
+#[tokio::test]
+async fn who_gives_up_the_last_field_of_an_object_that_another_applies_empty_is_not_refused() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "given-up").await.unwrap();
+    let manifest = Manifest::example("ecommerce").unwrap().with("/spec/sinks/0/s3/rotate", json!({})).unwrap();
+    world.apply(&manifest).await.unwrap();
+    let of_another = async |rotate: Value| {
+        let mut part =
+            json!({ "apiVersion": "penstock.dev/v1alpha1", "kind": "Pipeline", "metadata": { "name": "ecommerce" } });
+        if !rotate.is_null() {
+            part["spec"] = json!({ "sinks": [{ "name": "raw", "s3": { "rotate": rotate } }] });
+        }
+        let there =
+            world.pipelines().patch("ecommerce", &PatchParams::apply("another").force(), &Patch::Apply(&part)).await;
+        there.unwrap().data.pointer("/spec/sinks/0/s3/rotate").cloned()
+    };
+    assert_eq!(of_another(json!({ "age": "7m" })).await, Some(json!({ "age": "7m" })));
+    assert!(of_another(Value::Null).await.is_none_or(|rotate| rotate.is_null() || rotate == json!({})));
+}
+
+/// The other way round it is not so: of what may not be `null` the API server drops a `null` that it is sent, without a word, so that
+/// an `auth:` with nothing behind it would leave a door open. Offline that is an error, as an unknown field is.
+#[tokio::test]
+async fn a_null_that_is_taken_offline_is_taken_by_the_server() {
+    let Some(plane) = shared().unwrap() else { return };
+    let judge = Judge::new(plane).await;
+    let mut whole = Manifest::example("ecommerce").unwrap().0;
+    for (pointer, filled) in that_may_be_empty() {
+        if whole.pointer(pointer).is_none_or(Value::is_null) {
+            put(&mut whole, pointer, filled);
+        }
+    }
+    let (status, said) = judge.create(&whole).await;
+    assert_eq!(status, StatusCode::CREATED, "{said}");
+    let mut fields = Vec::new();
+    members(&whole["spec"], "/spec", &mut fields);
+    let (mut taken, mut refused) = (0, 0);
+    for field in fields {
+        let mut manifest = whole.clone();
+        put(&mut manifest, &field, Value::Null);
+        let checked = check(&manifest.to_string());
+        let (status, said) = judge.create(&manifest).await;
+        assert!(!checked.is_valid() || status == StatusCode::CREATED, "{field}: {said}");
+        *(if checked.is_valid() { &mut taken } else { &mut refused }) += 1;
+    }
+    assert!(taken >= 10 && refused >= 10, "{taken} were taken, {refused} refused");
+}
+
+/// The fields of all objects in a value, outside of those of any shape.
+fn members(value: &Value, at: &str, fields: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, member) in object {
+                let at = format!("{at}/{name}");
+                fields.push(at.clone());
+                if name != "schema" && name != "affinity" && !name.contains('/') {
+                    members(member, &at, fields);
+                }
+            }
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| members(item, &format!("{at}/{index}"), fields));
+        }
+        _ => {}
     }
 }

@@ -130,7 +130,7 @@ async fn delete(resources: &Resources, behind: &Clients, options: &Options) {
     let doomed: Vec<_> = streams
         .chain(tables)
         .filter(|(_, _, policy)| *policy == DeletionPolicy::Delete)
-        .map(|(kind, name, _)| Doomed { kind, name: name.clone() })
+        .map(|(kind, name, _)| Doomed::new(kind, name))
         .collect();
     let owner = &resources.streams[0].owner;
     let began = Instant::now();

@@ -13,7 +13,7 @@ use penstock_api::spec::{
     TolerationOperator, VERSION, Write,
 };
 use penstock_control_plane::Manifest;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const BUFFERS: usize = 3;
 const SOURCES: usize = 4;
@@ -157,9 +157,7 @@ impl Walk {
                 suspend: self.suspend,
             },
         };
-        let mut manifest = serde_json::to_value(pipeline).unwrap();
-        without_empty(&mut manifest);
-        Manifest(manifest)
+        Manifest(serde_json::to_value(pipeline).unwrap())
     }
 
     fn kinesis(&mut self) -> Kinesis {
@@ -313,18 +311,6 @@ impl Walk {
 
     fn one_of(&mut self, numbers: &[usize]) -> Option<usize> {
         self.rng.choice(numbers).copied()
-    }
-}
-
-/// An apply that empties an object makes `null` of it in the API server, which then refuses that.
-fn without_empty(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.values_mut().for_each(without_empty);
-            fields.retain(|_, field| field.as_object().is_none_or(|object| !object.is_empty()));
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_empty),
-        _ => {}
     }
 }
 
