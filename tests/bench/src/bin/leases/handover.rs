@@ -91,7 +91,7 @@ async fn one_stream(mut world: World, times: usize, workers: usize, planned: boo
         seen.workers.extend(after.last());
         seen.leases.extend(after);
         if let Some(child) = told {
-            add(&mut seen, ended(child)?);
+            add(&mut seen, ended(child).await?);
         }
         world.start(false)?;
     }
@@ -101,7 +101,7 @@ async fn one_stream(mut world: World, times: usize, workers: usize, planned: boo
         sleep(Duration::from_secs(5)).await;
         let last: Vec<_> = world.workers().map(|(id, _)| id.clone()).collect();
         for id in last {
-            add(&mut seen, ended(world.tell(&id)?)?);
+            add(&mut seen, ended(world.tell(&id)?).await?);
         }
     }
     Ok(seen)

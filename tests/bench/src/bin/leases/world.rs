@@ -13,6 +13,7 @@ use penstock_consumer::Clients;
 use penstock_embedded::{Engines, Limits, Options};
 use penstock_runtime::Aws;
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 const REGION: &str = "eu-west-1";
@@ -194,9 +195,10 @@ impl Drop for World {
     }
 }
 
-/// What a worker printed at its end: records read, and records stored.
-pub(crate) fn ended(child: Child) -> anyhow::Result<(u64, u64)> {
-    let output = child.wait_with_output()?;
+/// What a worker printed at its end: records read, and records stored. Waits beside the engines, which run on the same
+/// threads: a worker cannot end without them.
+pub(crate) async fn ended(child: Child) -> anyhow::Result<(u64, u64)> {
+    let output = spawn_blocking(move || child.wait_with_output()).await??;
     ensure!(output.status.success(), "a worker ended with {}", output.status);
     let text = String::from_utf8(output.stdout)?;
     let (read, stored) = text.trim().split_once(' ').context("a worker says what it did")?;
