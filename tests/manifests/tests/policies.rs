@@ -79,6 +79,7 @@ fn the_operator_is_granted_the_actions_of_its_calls() {
         actions::DRAIN_LEASES,
         actions::DELETE_STREAM,
         actions::DELETE_TABLE,
+        actions::DEREGISTER_CONSUMER,
     ];
     assert_eq!(granted(&lists), needed(OPERATOR));
 }
