@@ -178,7 +178,8 @@ fn describe() {
     describe_counter!(PUT_BYTES, Unit::Bytes, "Bytes of stream records that were put, repeats included.");
     describe_counter!(
         RETRIES,
-        "Stream records that were put again, by reason. throttled: add shards, or spread the partition keys better."
+        "Stream records that were put again, by reason. throttled: add shards, or spread the partition keys better. \
+         wrong_shard: the stream was resharded meanwhile, and there is nothing to do."
     );
     describe_gauge!(
         QUEUE_BYTES,
