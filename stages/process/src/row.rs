@@ -1,14 +1,18 @@
 //! A record's bytes as a row of named fields.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use penstock_contract::Rejection;
+use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// How deep a row may nest. It is the JSON reader's own bound, which keeps a hostile row from the stack.
 pub const MAX_DEPTH: usize = 127;
 
+/// Room for so many fields is made at once, as rows of tables have them.
+const USUAL_FIELDS: usize = 14;
 /// From here on a float may be a whole number that did not fit: 2^63.
 const SUSPECT_MAGNITUDE: f64 = 9_223_372_036_854_775_808.0;
 
@@ -87,12 +91,44 @@ pub fn parse_row(data: &[u8]) -> Result<Row, Rejection> {
         let message = format!("the record is not UTF-8: byte {} begins no character", error.valid_up_to());
         Rejection::new("not_utf8", message)
     })?;
-    let value: Value = serde_json::from_str(text).map_err(|error| at_its_field(text, unreadable(&error)))?;
-    let row = Row::from_value(value)?;
+    let row = match read_object(text) {
+        Some(fields) => Row(fields),
+        None => {
+            let value = serde_json::from_str(text).map_err(|error| at_its_field(text, unreadable(&error)))?;
+            Row::from_value(value)?
+        }
+    };
     if row.0.values().any(is_suspect) {
         refuse_long_integers(text).map_err(|rejection| at_its_field(text, rejection))?;
     }
     Ok(row)
+}
+
+/// Reads an object, with room for the usual number of fields from the beginning: a map that grows field by field is hashed
+/// anew again and again. `None` for whatever is no valid object.
+fn read_object(text: &str) -> Option<Map<String, Value>> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(Fields).ok()?;
+    json.end().ok()?;
+    Some(fields)
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Map::with_capacity(USUAL_FIELDS);
+        while let Some((name, value)) = access.next_entry()? {
+            fields.insert(name, value);
+        }
+        Ok(fields)
+    }
 }
 
 /// Names the field whose value cannot be read, where the rest of the record can.

@@ -1,7 +1,11 @@
 //! What may be put next. No I/O and no clock: time comes in as an argument.
 //!
-//! Each open shard has a lane, and each lane at most one call in flight. That keeps the order of every
+//! Each open shard has a lane, and each lane at most one batch in flight. That keeps the order of every
 //! partition key: what failed goes back to the front of its lane and is tried again before anything behind it.
+//!
+//! A call costs as much as ten rows or more, so under load rows are gathered for a moment and all lanes start together.
+//! How much load there is, the last batches tell: rows of several requests came together in them, so more will come. A
+//! client that waits for each answer before it sends its next row is never made to wait.
 //!
 //! When the stream is resharded, rows that wait move to the lanes of the new shards. Those lanes stand still
 //! until every call to a shard that is gone has come back, so that a row that failed there still goes first.
@@ -22,13 +26,17 @@ use super::pending::{Row, Trouble};
 /// The largest aggregate. Ten of the 25 KB units in which puts are billed, so little of the last one is
 /// wasted, and still a quarter of what a shard takes in a second, so several producers get along.
 const MAX_AGGREGATE_BYTES: usize = 250 * 1024;
-/// The largest call when rows are not aggregated: a shard takes 1 MB/s, so more would only be throttled.
-const MAX_CALL_BYTES: usize = 1 << 20;
+/// The largest batch when rows are not aggregated: a shard takes 1 MB/s, so more would only be throttled.
+const MAX_BATCH_BYTES: usize = 1 << 20;
 /// How many rows of keys that are in the call already are looked over to find rows of other keys.
 const MAX_HELD_BACK: usize = 500;
 /// Waits after a call that did not fully succeed.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// How long rows are gathered under load. The stream itself takes ten milliseconds and more for a call.
+const GATHERING: Duration = Duration::from_millis(2);
+/// For so long the last batches tell how much load there is.
+const LOAD_LASTS: Duration = Duration::from_millis(50);
 
 /// All rows that wait, by shard.
 #[derive(Debug)]
@@ -38,26 +46,37 @@ pub(super) struct Lanes {
     /// In the order of the map's shards.
     lanes: Vec<Lane>,
     /// Rows that came before the shards were known.
-    unrouted: VecDeque<Row>,
-    /// Calls in flight to shards that are gone.
+    unrouted: Waiting,
+    /// Batches in flight to shards that are gone.
     retired_in_flight: usize,
+    /// Until when it counts that rows of several requests came together.
+    loaded_until: Option<Instant>,
+    /// Until when rows are gathered that may be put already.
+    gathering_until: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Lane {
     shard: ShardId,
-    rows: VecDeque<Row>,
+    rows: Waiting,
     in_flight: bool,
-    /// The shard came with a reshard, and calls to shards that are gone may still fail.
+    /// The shard came with a reshard, and batches to shards that are gone may still fail.
     fresh: bool,
     not_before: Option<Instant>,
     backoff: Backoff,
     trouble: Trouble,
 }
 
-/// A call to make: records for one shard.
+/// Rows that wait, in their order, with their size.
+#[derive(Debug, Default)]
+struct Waiting {
+    rows: VecDeque<Row>,
+    bytes: usize,
+}
+
+/// What is to be put into one shard. Calls are made of these.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct Batch {
     pub(super) shard: ShardId,
     pub(super) entries: Vec<CallEntry>,
 }
@@ -69,7 +88,7 @@ pub(super) struct CallEntry {
     pub(super) rows: Vec<Row>,
 }
 
-/// How a call ended.
+/// How a batch ended.
 #[derive(Debug, Default)]
 pub(super) struct Ending {
     /// The rows that the stream did not take, in their order.
@@ -82,7 +101,15 @@ pub(super) struct Ending {
 
 impl Lanes {
     pub(super) fn new(aggregation: Aggregation) -> Self {
-        Self { aggregation, map: None, lanes: Vec::new(), unrouted: VecDeque::new(), retired_in_flight: 0 }
+        Self {
+            aggregation,
+            map: None,
+            lanes: Vec::new(),
+            unrouted: Waiting::default(),
+            retired_in_flight: 0,
+            loaded_until: None,
+            gathering_until: None,
+        }
     }
 
     /// Whether nothing waits.
@@ -115,20 +142,43 @@ impl Lanes {
         // Every key is in one lane, so it does not matter which lane's rows move first.
         for lane in old.into_values() {
             self.retired_in_flight += usize::from(lane.in_flight);
-            lane.rows.into_iter().for_each(|row| self.push(row));
+            lane.rows.rows.into_iter().for_each(|row| self.push(row));
         }
-        std::mem::take(&mut self.unrouted).into_iter().for_each(|row| self.push(row));
+        std::mem::take(&mut self.unrouted).rows.into_iter().for_each(|row| self.push(row));
         self.unblock();
     }
 
-    /// The calls that may start now.
-    pub(super) fn take_calls(&mut self, now: Instant) -> Vec<Call> {
+    /// What may be put now: of all lanes that may start, or of none while rows are gathered.
+    pub(super) fn take_batches(&mut self, now: Instant) -> Vec<Batch> {
+        if self.gathers(now) {
+            return Vec::new();
+        }
+        self.gathering_until = None;
         let aggregation = self.aggregation;
         let may_start = self.lanes.iter_mut().filter(|lane| lane.may_start(now));
-        may_start.map(|lane| lane.take_call(aggregation)).collect()
+        let batches: Vec<_> = may_start.map(|lane| lane.take_batch(aggregation)).collect();
+        if are_of_several_requests(&batches) {
+            self.loaded_until = Some(now + LOAD_LASTS);
+        }
+        batches
     }
 
-    /// A call came back.
+    /// Until when rows are gathered. Nothing needs to be done about rows that come before that.
+    pub(super) fn gathering_until(&self) -> Option<Instant> {
+        self.gathering_until
+    }
+
+    /// Whether to wait for more rows, although there are some that may be put.
+    fn gathers(&mut self, now: Instant) -> bool {
+        let mut may_start = self.lanes.iter().filter(|lane| lane.may_start(now)).peekable();
+        let is_loaded = self.loaded_until.is_some_and(|until| now < until);
+        if may_start.peek().is_none() || !is_loaded || may_start.any(|lane| lane.rows.bytes >= MAX_AGGREGATE_BYTES) {
+            return false;
+        }
+        now < *self.gathering_until.get_or_insert(now + GATHERING)
+    }
+
+    /// A batch came back.
     pub(super) fn call_ended(&mut self, shard: &ShardId, ending: Ending, now: Instant) {
         match self.lanes.iter_mut().find(|lane| lane.shard == *shard) {
             Some(lane) => lane.call_ended(ending, now),
@@ -148,15 +198,19 @@ impl Lanes {
     pub(super) fn take_expired(&mut self, now: Instant) -> Vec<(Trouble, Vec<Row>)> {
         let lanes = self.lanes.iter_mut().map(|lane| (lane.trouble, &mut lane.rows));
         let all = lanes.chain([(Trouble::Unavailable, &mut self.unrouted)]);
-        all.map(|(trouble, rows)| (trouble, take_expired(rows, now))).filter(|(_, rows)| !rows.is_empty()).collect()
+        all.map(|(trouble, rows)| (trouble, rows.take_expired(now))).filter(|(_, rows)| !rows.is_empty()).collect()
     }
 
-    /// When to look again, if nothing happens before.
-    pub(super) fn next_wakeup(&self) -> Option<Instant> {
-        let deadline = |rows: &VecDeque<Row>| rows.front().map(|row| row.request.deadline);
-        let lanes = self.lanes.iter().filter(|lane| !lane.rows.is_empty());
-        let wakeups = lanes.flat_map(|lane| [lane.not_before.filter(|_| !lane.in_flight), deadline(&lane.rows)]);
-        wakeups.chain([deadline(&self.unrouted)]).flatten().min()
+    /// When the first row that waits must be answered.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let waiting = self.lanes.iter().map(|lane| &lane.rows).chain([&self.unrouted]);
+        waiting.filter_map(|rows| rows.front().map(|row| row.request.deadline)).min()
+    }
+
+    /// When there may be batches to take that there are not yet, if nothing happens before.
+    pub(super) fn next_start(&self) -> Option<Instant> {
+        let waiting = self.lanes.iter().filter(|lane| !lane.in_flight && !lane.rows.is_empty());
+        waiting.filter_map(|lane| lane.not_before).chain(self.gathering_until).min()
     }
 
     fn unblock(&mut self) {
@@ -170,7 +224,7 @@ impl Lane {
     fn new(shard: ShardId, fresh: bool) -> Self {
         Self {
             shard,
-            rows: VecDeque::new(),
+            rows: Waiting::default(),
             in_flight: false,
             fresh,
             not_before: None,
@@ -184,14 +238,14 @@ impl Lane {
         !self.in_flight && !self.fresh && rested && !self.rows.is_empty()
     }
 
-    fn take_call(&mut self, aggregation: Aggregation) -> Call {
+    fn take_batch(&mut self, aggregation: Aggregation) -> Batch {
         self.in_flight = true;
         self.not_before = None;
         let entries = match aggregation {
             Aggregation::Kpl => vec![take_aggregate(&self.shard, &mut self.rows)],
             Aggregation::None => take_singles(&mut self.rows),
         };
-        Call { shard: self.shard.clone(), entries }
+        Batch { shard: self.shard.clone(), entries }
     }
 
     fn call_ended(&mut self, ending: Ending, now: Instant) {
@@ -207,8 +261,65 @@ impl Lane {
     }
 }
 
+impl Batch {
+    /// What the service counts.
+    pub(super) fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.aggregator.record_len()).sum()
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn front(&self) -> Option<&Row> {
+        self.rows.front()
+    }
+
+    fn push_back(&mut self, row: Row) {
+        self.bytes += row.size();
+        self.rows.push_back(row);
+    }
+
+    fn push_front(&mut self, row: Row) {
+        self.bytes += row.size();
+        self.rows.push_front(row);
+    }
+
+    fn pop_front(&mut self) -> Option<Row> {
+        let row = self.rows.pop_front()?;
+        self.bytes -= row.size();
+        Some(row)
+    }
+
+    fn take_expired(&mut self, now: Instant) -> Vec<Row> {
+        let mut expired = Vec::new();
+        // Rows stand in the order in which they came, so the first to expire is in front.
+        while self.front().is_some_and(|row| row.request.deadline <= now) {
+            expired.extend(self.pop_front());
+        }
+        expired
+    }
+}
+
+/// Rows of one request follow each other, so the first and the last row of each batch are enough to tell.
+fn are_of_several_requests(batches: &[Batch]) -> bool {
+    let ends = |batch| [first_row(batch), last_row(batch)];
+    let mut requests = batches.iter().flat_map(ends).flatten().map(|row| &row.request);
+    requests.next().is_some_and(|first| requests.any(|other| !Arc::ptr_eq(first, other)))
+}
+
+fn first_row(batch: &Batch) -> Option<&Row> {
+    batch.entries.first().and_then(|entry| entry.rows.first())
+}
+
+fn last_row(batch: &Batch) -> Option<&Row> {
+    batch.entries.last().and_then(|entry| entry.rows.last())
+}
+
 /// As many rows from the front as one aggregate holds. A row that is larger goes by itself.
-fn take_aggregate(shard: &ShardId, rows: &mut VecDeque<Row>) -> CallEntry {
+fn take_aggregate(shard: &ShardId, rows: &mut Waiting) -> CallEntry {
     let max_bytes = rows.front().map_or(0, Row::size).max(MAX_AGGREGATE_BYTES);
     let mut aggregator = Aggregator::made_for(max_bytes, shard);
     let mut taken = Vec::new();
@@ -222,7 +333,7 @@ fn take_aggregate(shard: &ShardId, rows: &mut VecDeque<Row>) -> CallEntry {
 
 /// Rows of different keys: within one call the stream may take a row and fail an earlier one, so the second
 /// row of a key waits until the first is stored.
-fn take_singles(rows: &mut VecDeque<Row>) -> Vec<CallEntry> {
+fn take_singles(rows: &mut Waiting) -> Vec<CallEntry> {
     let mut entries = Vec::new();
     let mut keys: HashSet<Arc<str>> = HashSet::new();
     let mut held_back = Vec::new();
@@ -231,7 +342,7 @@ fn take_singles(rows: &mut VecDeque<Row>) -> Vec<CallEntry> {
         let Some(row) = rows.pop_front() else { break };
         if keys.contains(&row.key) {
             held_back.push(row);
-        } else if entries.is_empty() || bytes + row.size() <= MAX_CALL_BYTES {
+        } else if entries.is_empty() || bytes + row.size() <= MAX_BATCH_BYTES {
             bytes += row.size();
             keys.insert(row.key.clone());
             entries.push(single(row));
@@ -249,15 +360,6 @@ fn single(row: Row) -> CallEntry {
     // The aggregator is as large as the row, so it takes it.
     let _ = aggregator.push(&row.key, None, row.data.clone());
     CallEntry { aggregator, rows: vec![row] }
-}
-
-fn take_expired(rows: &mut VecDeque<Row>, now: Instant) -> Vec<Row> {
-    let mut expired = Vec::new();
-    // Rows stand in the order in which they came, so the first to expire is in front.
-    while rows.front().is_some_and(|row| row.request.deadline <= now) {
-        expired.extend(rows.pop_front());
-    }
-    expired
 }
 
 #[cfg(test)]

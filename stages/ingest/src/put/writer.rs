@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::StalledStreamProtectionConfig;
 use aws_sdk_kinesis::config::retry::RetryConfig;
 use penstock_api::spec::Aggregation;
-use penstock_contract::ShardId;
 use penstock_runtime::{Backoff, Health};
 use penstock_stream::{PutAck, Shard, ShardFilter, ShardMap, list_shards};
 use tokio::sync::{Semaphore, mpsc};
@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::astray::{Astray, Verdict};
-use super::call::{Ended, FailedCall, Failure, make};
+use super::call::{Answered, Ended, FailedCall, Failure, calls_of, make};
 use super::lanes::{Ending, Lanes};
 use super::pending::{Outcome, Row, Trouble, settle_rows};
 use super::queue::{Queue, QueueRoom};
 use crate::telemetry::Telemetry;
 
-/// Messages on their way to the writer; what they hold is bounded by the queue.
-const INBOX: usize = 64;
+/// Messages on their way to the writer; what they hold is bounded by the queue. While rows are gathered they wait here.
+const INBOX: usize = 1024;
 /// The shards are listed again after this long at the earliest.
 const REFRESH_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_REFRESH_PAUSE: Duration = Duration::from_secs(10);
@@ -68,7 +68,9 @@ impl Writer {
         telemetry: Telemetry,
     ) -> (Self, Queue) {
         // The writer repeats calls itself, where it can be seen, and only what failed.
-        let config = client.config().to_builder().retry_config(RetryConfig::disabled()).build();
+        let config = client.config().to_builder().retry_config(RetryConfig::disabled());
+        // Each call has its own time limit, so nobody needs to watch how fast it moves.
+        let config = config.stalled_stream_protection(StalledStreamProtectionConfig::disabled()).build();
         let (sender, inbox) = mpsc::channel(INBOX);
         let closed = CancellationToken::new();
         let room = Arc::new(Semaphore::new(room.permits()));
@@ -99,6 +101,7 @@ impl Writer {
         let mut open = true;
         let mut messages = Vec::new();
         loop {
+            self.take_what_came();
             let now = Instant::now();
             self.fail_expired(now);
             self.start_refresh(now);
@@ -106,8 +109,9 @@ impl Writer {
             if !open && self.lanes.is_empty() && self.calls.is_empty() && self.astray.is_empty() {
                 return;
             }
-            let astray = self.astray.iter().filter_map(Astray::deadline);
-            let wakeup = self.lanes.next_wakeup().into_iter().chain(self.refresh_due()).chain(astray).min();
+            // Rows that come while others are gathered need not wake this task, each by itself.
+            let listens = open && self.lanes.gathering_until().is_none();
+            let wakeup = self.next_wakeup();
             tokio::select! {
                 biased;
                 Some(ended) = self.calls.join_next() => match ended {
@@ -122,7 +126,7 @@ impl Writer {
                 Some(listed) = self.refresh.join_next() => {
                     self.refreshed(listed.unwrap_or_else(|error| Err(error.to_string())));
                 }
-                count = self.inbox.recv_many(&mut messages, INBOX), if open => {
+                count = self.inbox.recv_many(&mut messages, INBOX), if listens => {
                     open = count > 0;
                     messages.drain(..).flatten().for_each(|row| self.lanes.push(row));
                 }
@@ -131,45 +135,65 @@ impl Writer {
         }
     }
 
+    /// Takes the rows that came meanwhile.
+    fn take_what_came(&mut self) {
+        while let Ok(rows) = self.inbox.try_recv() {
+            rows.into_iter().for_each(|row| self.lanes.push(row));
+        }
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        let astray = self.astray.iter().filter_map(Astray::deadline);
+        // Nothing starts before the shards are listed again.
+        let start = self.lanes.next_start().filter(|_| !self.map_is_old);
+        let all = self.lanes.next_deadline().into_iter().chain(start).chain(self.refresh_due()).chain(astray);
+        all.min()
+    }
+
     fn start_calls(&mut self, now: Instant) {
         if self.map_is_old {
             return;
         }
-        for call in self.lanes.take_calls(now) {
+        for batches in calls_of(self.lanes.take_batches(now)) {
             let (client, stream) = (self.client.clone(), self.stream.clone());
-            self.calls.spawn(make(client, stream, call, self.telemetry.clone()));
+            self.calls.spawn(make(client, stream, batches, self.telemetry.clone()));
         }
     }
 
     fn ended(&mut self, ended: Ended) {
-        let Ended { shard, seconds, result } = ended;
-        self.telemetry.put_ended(seconds, result.is_ok());
-        let mut ending = Ending::default();
-        match result {
-            Ok(entries) => {
-                for (outcome, rows) in entries {
-                    match outcome {
-                        // A row by itself went where its key belongs; an aggregate is the only one in its call.
-                        Ok(ack) if ack.shard != shard && rows.len() > 1 => {
-                            self.refresh_at_once();
-                            self.astray.push(Astray { made_for: shard, ack, rows });
-                            return;
-                        }
-                        Ok(ack) => {
-                            ending.stored_any = true;
-                            if ack.shard != shard {
-                                self.refresh_at_once();
-                            }
-                            self.stored(&ack, &rows);
-                        }
-                        Err(failure) => self.did_not(failure, rows, &mut ending),
-                    }
+        self.telemetry.put_ended(ended.seconds, ended.result.is_ok());
+        match ended.result {
+            Ok(answered) => answered.into_iter().for_each(|batch| self.answered(batch)),
+            Err(FailedCall { failure, message, batches }) => {
+                self.warn(&message);
+                self.refresh_after_pause();
+                for (shard, rows) in batches {
+                    let mut ending = Ending::default();
+                    self.did_not(failure, rows, &mut ending);
+                    self.lanes.call_ended(&shard, ending, Instant::now());
                 }
             }
-            Err(FailedCall { failure, message, rows }) => {
-                self.warn(&shard, &message);
-                self.refresh_after_pause();
-                self.did_not(failure, rows, &mut ending);
+        }
+    }
+
+    fn answered(&mut self, Answered { shard, entries }: Answered) {
+        let mut ending = Ending::default();
+        for (outcome, rows) in entries {
+            match outcome {
+                // A row by itself went where its key belongs; an aggregate is the only one in its batch.
+                Ok(ack) if ack.shard != shard && rows.len() > 1 => {
+                    self.refresh_at_once();
+                    self.astray.push(Astray { made_for: shard, ack, rows });
+                    return;
+                }
+                Ok(ack) => {
+                    ending.stored_any = true;
+                    if ack.shard != shard {
+                        self.refresh_at_once();
+                    }
+                    self.stored(&ack, &rows);
+                }
+                Err(failure) => self.did_not(failure, rows, &mut ending),
             }
         }
         self.lanes.call_ended(&shard, ending, Instant::now());
@@ -221,11 +245,11 @@ impl Writer {
     }
 
     /// A stream that is away fails every call of every shard: it is told of now and then.
-    fn warn(&mut self, shard: &ShardId, error: &str) {
+    fn warn(&mut self, error: &str) {
         let now = Instant::now();
         if self.last_warning.is_none_or(|last| now - last >= WARNING_PAUSE) {
             self.last_warning = Some(now);
-            tracing::warn!(stream = %self.stream, %shard, error, "a call to the stream failed; it is tried again");
+            tracing::warn!(stream = %self.stream, error, "a call to the stream failed; it is tried again");
         }
     }
 

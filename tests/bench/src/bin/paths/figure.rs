@@ -12,6 +12,8 @@ pub(crate) enum System {
     Penstock,
     /// The functions of `peers/lambda`.
     Lambda,
+    /// No peer but the limit: a server that reads each request and answers it, and does nothing else.
+    Floor,
 }
 
 impl System {
@@ -19,6 +21,7 @@ impl System {
         match self {
             Self::Penstock => "penstock",
             Self::Lambda => "lambda",
+            Self::Floor => "floor",
         }
     }
 }

@@ -6,11 +6,13 @@
 
 mod cores;
 mod figure;
+mod floor;
 mod lambda;
 mod path;
 mod stage;
 mod subject;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -40,10 +42,16 @@ pub(crate) struct Args {
     /// Also write the figures to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Be the server that does nothing but answer.
+    #[arg(long, hide = true)]
+    serve_floor: Option<SocketAddr>,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let Some(addr) = args.serve_floor {
+        return floor::serve(addr);
+    }
     cores::keep_to_the_second()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run(&args))

@@ -12,8 +12,9 @@ use crate::stage::Stage;
 use crate::subject::World;
 
 const WARM_UP: Duration = Duration::from_secs(3);
-/// Connections of the load generator.
-const CONNECTIONS: usize = 64;
+/// Connections of the load generator: clients that send a row at a time are many.
+const CONNECTIONS_ONE: usize = 256;
+const CONNECTIONS_MANY: usize = 64;
 const ROWS_PER_POST: usize = 100;
 
 /// A path.
@@ -64,7 +65,9 @@ impl Path {
     /// Who goes this path.
     pub(crate) fn systems(self) -> &'static [System] {
         match self {
-            Self::IngestOne | Self::Items => &[System::Penstock, System::Lambda],
+            Self::IngestOne => &[System::Penstock, System::Lambda, System::Floor],
+            Self::IngestMany => &[System::Penstock, System::Floor],
+            Self::Items => &[System::Penstock, System::Lambda],
             _ => &[System::Penstock],
         }
     }
@@ -86,15 +89,18 @@ impl Path {
             Self::Items if system == System::Lambda => lambda::measure(&world, "items", rows, time).await,
             Self::IngestOne => {
                 let posts = rows.iter().map(|(_, row)| post("/orders", "application/json", row)).collect();
-                ingest(&world, Stage::start(&world, "orders")?, posts, 1, time).await
+                let load = Load { posts, rows: 1, connections: CONNECTIONS_ONE };
+                ingest(&world, source(&world, system)?, load, time).await
             }
             Self::IngestMany => {
                 let posts = posts_of(rows, "application/x-ndjson", "", "\n", "");
-                ingest(&world, Stage::start(&world, "orders")?, posts, ROWS_PER_POST, time).await
+                let load = Load { posts, rows: ROWS_PER_POST, connections: CONNECTIONS_MANY };
+                ingest(&world, source(&world, system)?, load, time).await
             }
             Self::IngestArray => {
                 let posts = posts_of(rows, "application/json", "[", ",", "]");
-                ingest(&world, Stage::start(&world, "orders")?, posts, ROWS_PER_POST, time).await
+                let load = Load { posts, rows: ROWS_PER_POST, connections: CONNECTIONS_MANY };
+                ingest(&world, source(&world, system)?, load, time).await
             }
             Self::NothingRaw | Self::NothingAggregated => consume(&world, Stage::nothing(&world)?, time).await,
             Self::ItemsAggregated => consume(&world, Stage::start(&world, "items")?, time).await,
@@ -115,24 +121,31 @@ fn posts_of(rows: &[(String, String)], content_type: &str, begin: &str, between:
     rows.chunks_exact(ROWS_PER_POST).map(|rows| post("/orders", content_type, &body(rows))).collect()
 }
 
-/// A source under as much load as it takes; then the time until its answers, at half of that.
-async fn ingest(
-    world: &World,
-    mut stage: Stage,
+/// What a source is given.
+struct Load {
     posts: Vec<Vec<u8>>,
+    /// Rows of each.
     rows: usize,
-    time: Duration,
-) -> anyhow::Result<Figure> {
+    connections: usize,
+}
+
+fn source(world: &World, system: System) -> anyhow::Result<Stage> {
+    if system == System::Floor { Stage::floor(world) } else { Stage::start(world, "orders") }
+}
+
+/// A source under as much load as it takes; then the time until its answers, at half of that.
+async fn ingest(world: &World, mut stage: Stage, load: Load, time: Duration) -> anyhow::Result<Figure> {
     stage.listens().await?;
+    let Load { posts, rows, connections } = load;
     let addr = stage.addr;
-    load::run(addr, &posts, CONNECTIONS, Rate::Closed, WARM_UP).await?;
+    load::run(addr, &posts, connections, Rate::Closed, WARM_UP).await?;
     let before = Meter::read(world, &stage)?;
-    let seen = load::run(addr, &posts, CONNECTIONS, Rate::Closed, time).await?;
+    let seen = load::run(addr, &posts, connections, Rate::Closed, time).await?;
     #[allow(clippy::cast_precision_loss, reason = "small")]
     let (answered, rows) = (seen.answered as f64, rows as f64);
     let mut figure = before.figure(world, &mut stage, |_| answered * rows)?;
     let half = answered / time.as_secs_f64() / 2.0;
-    let seen: Seen = load::run(addr, &posts, CONNECTIONS, Rate::Open(half), time).await?;
+    let seen: Seen = load::run(addr, &posts, connections, Rate::Open(half), time).await?;
     figure.latency = Some([seen.quantile(0.5), seen.quantile(0.99), seen.quantile(0.999)]);
     Ok(figure)
 }

@@ -63,6 +63,14 @@ impl Stage {
         Self::spawn(command, ([127, 0, 0, 1], 0).into(), world.folder.path().join("nothing.log"))
     }
 
+    /// The server that does nothing but answer.
+    pub(crate) fn floor(world: &World) -> anyhow::Result<Self> {
+        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = on_the_first(std::env::current_exe()?);
+        command.args(["--serve-floor", &addr.to_string()]);
+        Self::spawn(command, addr, world.folder.path().join("floor.log"))
+    }
+
     fn spawn(mut command: Command, addr: SocketAddr, log: std::path::PathBuf) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
         Ok(Self { child: command.spawn().context("starting a stage")?, addr, log })
