@@ -162,10 +162,26 @@ impl Kcl {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// An application that throws away what it reads, as benchmarks need it: with Java's second compiler and room. It
+    /// reads as often as a shard may be read.
+    #[must_use]
+    pub fn discarding(&self, stream: &str, endpoint: &str, folder: &Path) -> Command {
+        // CBOR is left to who speaks it.
+        let mut command = self.java_with(&["-Xmx2g", "-Daws.cborEnabled=false"], "Application");
+        command.args(["--application", "kcl-discarding", "--worker", "bench", "--stream", stream]);
+        command.args(["--endpoint", endpoint, "--region", REGION, "--retrieval", "polling", "--idle-millis", "200"]);
+        command.args(["--discard", "true", "--output"]).arg(folder.join("kcl-discarding.jsonl"));
+        command
+    }
+
     fn java(&self, class: &str) -> Command {
-        let mut command = Command::new("java");
         // It starts in half the time without the second compiler, which a minute's run has no use for.
-        command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"]);
+        self.java_with(&["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx512m"], class)
+    }
+
+    fn java_with(&self, settings: &[&str], class: &str) -> Command {
+        let mut command = Command::new("java");
+        command.args(settings);
         // The leader says several times a second that it is the leader.
         command.arg("-Dorg.slf4j.simpleLogger.log.software.amazon.kinesis.leader=warn");
         command.args(["-Dorg.slf4j.simpleLogger.showDateTime=true", "-cp"]).arg(&self.classpath);

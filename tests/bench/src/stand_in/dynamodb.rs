@@ -13,15 +13,17 @@ const BATCH_BYTES: usize = 16 << 20;
 const TRANSACTION_ITEMS: usize = 100;
 /// The limit of an item.
 const ITEM_BYTES: usize = 400 << 10;
-/// The key of a lease table.
-const LEASE_KEY: &[u8] = br#""leaseKey""#;
+/// What tells a lease table: its key, and the name of Bento's.
+const LEASES: [&[u8]; 2] = [br#""leaseKey""#, b"bento-checkpoints"];
 
 /// Answers, or leaves it to the engines.
 pub(crate) fn answer(counts: &Counts, operation: &str, body: &[u8]) -> Option<Answer> {
     match operation {
         "BatchWriteItem" => Some(batch(counts, body)),
         "TransactWriteItems" => Some(transaction(counts, body)),
-        "UpdateItem" | "PutItem" if memmem::find(body, LEASE_KEY).is_none() => Some(single(counts, operation, body)),
+        "UpdateItem" | "PutItem" if LEASES.iter().all(|leases| memmem::find(body, leases).is_none()) => {
+            Some(single(counts, operation, body))
+        }
         _ => None,
     }
 }

@@ -24,6 +24,7 @@ use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 
 pub use content::{Content, Form, rows_of};
@@ -129,7 +130,8 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
             let state = Arc::clone(&state);
             async move { Ok::<_, Infallible>(state.answer(request).await) }
         });
-        let server = hyper::server::conn::http1::Builder::new();
+        // The KCL speaks HTTP/2 without asking.
+        let server = auto::Builder::new(TokioExecutor::new());
         // A client that goes away is nothing to mind.
         tokio::spawn(async move { drop(server.serve_connection(TokioIo::new(socket), service).await) });
     }

@@ -12,15 +12,21 @@ pub(crate) enum System {
     Penstock,
     /// The functions of `peers/lambda`.
     Lambda,
+    /// Bento as `peers/bento` configures it.
+    Bento,
+    /// An application of the Kinesis Client Library that throws away what it reads: `Discarding` in `tests/conformance/kcl`.
+    Kcl,
     /// No peer but the limit: a server that reads each request and answers it, and does nothing else.
     Floor,
 }
 
 impl System {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Penstock => "penstock",
             Self::Lambda => "lambda",
+            Self::Bento => "bento",
+            Self::Kcl => "kcl",
             Self::Floor => "floor",
         }
     }

@@ -45,7 +45,7 @@ pub(crate) async fn measure(
         .env("AWS_DEFAULT_REGION", "eu-west-1")
         .env("AWS_ACCESS_KEY_ID", "local")
         .env("AWS_SECRET_ACCESS_KEY", "local")
-        .env("STREAM", world.plan["resources"]["streams"][0]["name"].as_str().context("a plan without a stream")?)
+        .env("STREAM", world.stream()?)
         .env("TABLE", "bench-items")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .stdin(std::process::Stdio::null());

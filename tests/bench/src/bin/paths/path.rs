@@ -12,6 +12,8 @@ use crate::stage::Stage;
 use crate::subject::World;
 
 const WARM_UP: Duration = Duration::from_secs(3);
+/// Java compiles what runs often while it runs.
+const WARM_UP_JAVA: Duration = Duration::from_secs(20);
 /// Connections of the load generator: clients that send a row at a time are many.
 const CONNECTIONS_ONE: usize = 256;
 const CONNECTIONS_MANY: usize = 64;
@@ -65,9 +67,12 @@ impl Path {
     /// Who goes this path.
     pub(crate) fn systems(self) -> &'static [System] {
         match self {
-            Self::IngestOne => &[System::Penstock, System::Lambda, System::Floor],
-            Self::IngestMany => &[System::Penstock, System::Floor],
-            Self::Items => &[System::Penstock, System::Lambda],
+            Self::IngestOne => &[System::Penstock, System::Bento, System::Lambda, System::Floor],
+            Self::IngestMany => &[System::Penstock, System::Bento, System::Floor],
+            Self::NothingRaw => &[System::Penstock, System::Bento, System::Kcl],
+            Self::NothingAggregated => &[System::Penstock, System::Kcl],
+            Self::Raw => &[System::Penstock, System::Bento],
+            Self::Items => &[System::Penstock, System::Bento, System::Lambda],
             _ => &[System::Penstock],
         }
     }
@@ -90,22 +95,29 @@ impl Path {
             Self::IngestOne => {
                 let posts = rows.iter().map(|(_, row)| post("/orders", "application/json", row)).collect();
                 let load = Load { posts, rows: 1, connections: CONNECTIONS_ONE };
-                ingest(&world, source(&world, system)?, load, time).await
+                ingest(&world, source(&world, system, "ingest")?, load, time).await
             }
             Self::IngestMany => {
                 let posts = posts_of(rows, "application/x-ndjson", "", "\n", "");
                 let load = Load { posts, rows: ROWS_PER_POST, connections: CONNECTIONS_MANY };
-                ingest(&world, source(&world, system)?, load, time).await
+                ingest(&world, source(&world, system, "ingest-many")?, load, time).await
             }
             Self::IngestArray => {
                 let posts = posts_of(rows, "application/json", "[", ",", "]");
                 let load = Load { posts, rows: ROWS_PER_POST, connections: CONNECTIONS_MANY };
-                ingest(&world, source(&world, system)?, load, time).await
+                ingest(&world, source(&world, system, "ingest")?, load, time).await
             }
-            Self::NothingRaw | Self::NothingAggregated => consume(&world, Stage::nothing(&world)?, time).await,
-            Self::ItemsAggregated => consume(&world, Stage::start(&world, "items")?, time).await,
+            Self::NothingRaw | Self::NothingAggregated if system == System::Kcl => {
+                consume(&world, Stage::kcl(&world)?, WARM_UP_JAVA, time).await
+            }
+            Self::NothingRaw | Self::Raw | Self::Items if system == System::Bento => {
+                let config = if self == Self::NothingRaw { "nothing" } else { self.name() };
+                consume(&world, Stage::bento(&world, config)?, WARM_UP, time).await
+            }
+            Self::NothingRaw | Self::NothingAggregated => consume(&world, Stage::nothing(&world)?, WARM_UP, time).await,
+            Self::ItemsAggregated => consume(&world, Stage::start(&world, "items")?, WARM_UP, time).await,
             Self::Raw | Self::Articles | Self::Items | Self::Computed => {
-                consume(&world, Stage::start(&world, self.name())?, time).await
+                consume(&world, Stage::start(&world, self.name())?, WARM_UP, time).await
             }
         };
         world.stop().await;
@@ -129,8 +141,13 @@ struct Load {
     connections: usize,
 }
 
-fn source(world: &World, system: System) -> anyhow::Result<Stage> {
-    if system == System::Floor { Stage::floor(world) } else { Stage::start(world, "orders") }
+/// The source that is measured; of Bento by its configuration's name.
+fn source(world: &World, system: System, config: &str) -> anyhow::Result<Stage> {
+    match system {
+        System::Floor => Stage::floor(world),
+        System::Bento => Stage::bento(world, config),
+        System::Penstock | System::Lambda | System::Kcl => Stage::start(world, "orders"),
+    }
 }
 
 /// A source under as much load as it takes; then the time until its answers, at half of that.
@@ -151,12 +168,12 @@ async fn ingest(world: &World, mut stage: Stage, load: Load, time: Duration) -> 
 }
 
 /// A sink that reads a stream without end.
-async fn consume(world: &World, mut stage: Stage, time: Duration) -> anyhow::Result<Figure> {
+async fn consume(world: &World, mut stage: Stage, warm_up: Duration, time: Duration) -> anyhow::Result<Figure> {
     while !world.stand_in.counts().all().contains_key("GetRecords") {
         stage.lives()?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    tokio::time::sleep(WARM_UP).await;
+    tokio::time::sleep(warm_up).await;
     let before = Meter::read(world, &stage)?;
     tokio::time::sleep(time).await;
     before.figure(world, &mut stage, |calls| {

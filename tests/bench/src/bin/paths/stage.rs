@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use penstock_conformance::Kcl;
 use penstock_faults::{penstock, root};
 use serde_json::Value;
 
@@ -51,7 +52,7 @@ impl Stage {
 
     /// The consumer with a sink that does nothing.
     pub(crate) fn nothing(world: &World) -> anyhow::Result<Self> {
-        let stream = world.plan["resources"]["streams"][0]["name"].as_str().context("a plan without a stream")?;
+        let stream = world.stream()?;
         let table = world.plan["stages"]
             .as_array()
             .and_then(|stages| stages.iter().find_map(|stage| stage["sink"]["leaseTable"].as_str()))
@@ -63,6 +64,31 @@ impl Stage {
         Self::spawn(command, ([127, 0, 0, 1], 0).into(), world.folder.path().join("nothing.log"))
     }
 
+    /// Bento with one of the configurations in `peers/bento`.
+    pub(crate) fn bento(world: &World, config: &str) -> anyhow::Result<Self> {
+        let sources = root().join("tests/bench/peers/bento");
+        let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let mut command = on_the_first(penstock_kubernetes::go_program(&sources, "bento", "")?);
+        command
+            .arg("-c")
+            .arg(sources.join(config).with_extension("yaml"))
+            .env("LISTEN", addr.to_string())
+            .env("STREAM", world.stream()?)
+            .env("AWS_ENDPOINT_URL", world.stand_in.endpoint())
+            // It collects less often, and is faster for it.
+            .env("GOGC", "400");
+        Self::spawn(command, addr, world.folder.path().join("bento.log"))
+    }
+
+    /// An application of the KCL that throws away what it reads.
+    pub(crate) fn kcl(world: &World) -> anyhow::Result<Self> {
+        let java = Kcl::build()?.discarding(world.stream()?, &world.stand_in.endpoint(), world.folder.path());
+        let mut command = on_the_first(java.get_program());
+        command.args(java.get_args());
+        command.envs(java.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Self::spawn(command, ([127, 0, 0, 1], 0).into(), world.folder.path().join("kcl.log"))
+    }
+
     /// The server that does nothing but answer.
     pub(crate) fn floor(world: &World) -> anyhow::Result<Self> {
         let addr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -72,7 +98,8 @@ impl Stage {
     }
 
     fn spawn(mut command: Command, addr: SocketAddr, log: std::path::PathBuf) -> anyhow::Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
+        // The KCL's application ends when its standard input does.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(fs::File::create(&log)?);
         Ok(Self { child: command.spawn().context("starting a stage")?, addr, log })
     }
 

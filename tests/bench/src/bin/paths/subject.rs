@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use penstock_bench::stand_in::{Content, Form, Options, StandIn, rows_of};
 use penstock_embedded::{Engines, Limits, Options as EngineOptions};
 use penstock_faults::{penstock, sample};
@@ -61,6 +62,11 @@ impl World {
         let content = Content::new(rows, form, READ_ROWS)?;
         let stand_in = StandIn::start(Options { engines: engines.endpoint_url(), content, shards, delay }).await?;
         Ok(Self { stand_in, plan, folder, engines })
+    }
+
+    /// The name of the stream.
+    pub(crate) fn stream(&self) -> anyhow::Result<&str> {
+        self.plan["resources"]["streams"][0]["name"].as_str().context("a plan without a stream")
     }
 
     pub(crate) async fn stop(self) {

@@ -20,6 +20,7 @@ import software.amazon.kinesis.coordinator.CoordinatorConfig;
 import software.amazon.kinesis.coordinator.Scheduler;
 import software.amazon.kinesis.leases.LeaseManagementConfig;
 import software.amazon.kinesis.metrics.NullMetricsFactory;
+import software.amazon.kinesis.processor.ShardRecordProcessorFactory;
 import software.amazon.kinesis.processor.SingleStreamTracker;
 import software.amazon.kinesis.retrieval.RetrievalSpecificConfig;
 import software.amazon.kinesis.retrieval.fanout.FanOutConfig;
@@ -29,7 +30,7 @@ import software.amazon.kinesis.retrieval.polling.PollingConfig;
  * A KCL application that writes what it reads, one JSON object a line, and checkpoints after every batch.
  *
  * <p>It stops in the KCL's own graceful way when its standard input ends, or, with {@code --stop-after}, once it has
- * written so many records. Where clocks and pauses can be set they are short, since nobody waits for a test gladly;
+ * written so many records. With {@code --discard true} it throws away what it reads. Where clocks and pauses can be set they are short, since nobody waits for a test gladly;
  * everything else is as the KCL has it.
  */
 public final class Application {
@@ -99,7 +100,7 @@ public final class Application {
                 dynamoDb,
                 cloudWatch,
                 options.text("worker"),
-                () -> new Processor(output));
+                processors());
         return new Scheduler(
                 configs.checkpointConfig(),
                 coordination(configs),
@@ -109,6 +110,10 @@ public final class Application {
                 configs.metricsConfig().metricsFactory(new NullMetricsFactory()),
                 configs.processorConfig().callProcessRecordsEvenForEmptyRecordList(false),
                 configs.retrievalConfig().retrievalSpecificConfig(retrieval(kinesis)));
+    }
+
+    private ShardRecordProcessorFactory processors() {
+        return options.flag("discard") ? Discarding::new : () -> new Processor(output);
     }
 
     private CoordinatorConfig coordination(ConfigsBuilder configs) {
@@ -131,7 +136,7 @@ public final class Application {
     private RetrievalSpecificConfig retrieval(KinesisAsyncClient kinesis) {
         String stream = options.text("stream");
         return switch (options.text("retrieval")) {
-            case "polling" -> new PollingConfig(stream, kinesis).idleTimeBetweenReadsInMillis(250);
+            case "polling" -> new PollingConfig(stream, kinesis).idleTimeBetweenReadsInMillis(options.number("idle-millis", 250));
             case "fan-out" -> new FanOutConfig(kinesis).streamName(stream).applicationName(options.text("application"));
             default -> throw new IllegalArgumentException("--retrieval is polling or fan-out");
         };

@@ -27,6 +27,10 @@ record Options(Map<String, String> values) {
         return value;
     }
 
+    boolean flag(String name) {
+        return Boolean.parseBoolean(values.get(name));
+    }
+
     long number(String name, long otherwise) {
         return values.containsKey(name) ? Long.parseLong(text(name)) : otherwise;
     }
