@@ -5,6 +5,7 @@ mod cluster;
 mod demo;
 mod generated;
 mod image;
+mod instructions;
 mod manifests;
 mod paths;
 mod process;
@@ -26,6 +27,8 @@ cargo xtask COMMAND
   manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      the main job at the size of a month and a year; with `paths`, each path alone on a stand-in for AWS
+  instructions [--write]  how many instructions the loops take that run for every row, under callgrind; fails when one takes
+                       5 % more than noted
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, hundreds of specs,
                        a thousand Pipelines; half an hour and more
   argocd [-- ARGS]     Argo CD itself, built once, over a git repository with Pipelines: in sync for five minutes
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),
         "tools" => tools::fetch(),
         "bench" => bench::bench(rest),
+        "instructions" => instructions::instructions(rest.iter().any(|argument| argument == "--write")),
         "cluster" => cluster::cluster(rest),
         "simulate" => bench::simulate(rest),
         "kill" => bench::kill(rest),

@@ -1,6 +1,8 @@
-//! What the benchmarks share: how a process used the machine, a stand-in for AWS, and load on an HTTP endpoint.
+//! What the benchmarks share: how a process used the machine, a stand-in for AWS, load on an HTTP endpoint, and the loops
+//! that run for every row.
 
 pub mod load;
+pub mod loops;
 pub mod stand_in;
 
 use std::fs;

@@ -11,6 +11,10 @@ mod world;
 
 use clap::{Parser, Subcommand};
 
+/// As the stages have it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Measures leases.
 #[derive(Debug, Parser)]
 struct Args {

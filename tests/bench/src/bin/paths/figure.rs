@@ -21,6 +21,14 @@ pub(crate) enum System {
 }
 
 impl System {
+    /// Whether people run it in place of Penstock.
+    pub(crate) fn is_peer(self) -> bool {
+        match self {
+            Self::Lambda | Self::Bento | Self::Kcl => true,
+            Self::Penstock | Self::Floor => false,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Penstock => "penstock",
@@ -39,6 +47,8 @@ pub(crate) struct Figure {
     pub(crate) path: &'static str,
     pub(crate) system: System,
     pub(crate) run: u32,
+    /// How long it was measured.
+    pub(crate) seconds: f64,
     pub(crate) rows_per_second: f64,
     /// CPU seconds of what was measured for a million rows.
     pub(crate) cpu_seconds_per_million: f64,
@@ -53,6 +63,10 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
+    pub(crate) fn per_cpu_second(&self) -> f64 {
+        1e6 / self.cpu_seconds_per_million
+    }
+
     pub(crate) const HEADER: &'static str = "path             system    run     rows/s  rows/CPU s  CPU s/M rows  peak MiB  busy  stand-in  p50/p99/p99.9 ms at half load";
 }
 
@@ -65,7 +79,7 @@ impl fmt::Display for Figure {
             self.system.name(),
             self.run,
             self.rows_per_second,
-            1e6 / self.cpu_seconds_per_million,
+            self.per_cpu_second(),
             self.cpu_seconds_per_million,
             self.peak_rss_mib,
             100.0 * self.busy,

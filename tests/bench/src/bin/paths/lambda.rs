@@ -59,6 +59,7 @@ pub(crate) async fn measure(
         path: "",
         system: System::Lambda,
         run: 0,
+        seconds: said.seconds,
         rows_per_second: said.rows / said.seconds,
         cpu_seconds_per_million: said.cpu_seconds / said.rows * 1e6,
         peak_rss_mib: said.peak_rss_mib,

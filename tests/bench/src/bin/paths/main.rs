@@ -9,6 +9,8 @@ mod figure;
 mod floor;
 mod lambda;
 mod path;
+mod plot;
+mod report;
 mod stage;
 mod subject;
 
@@ -16,10 +18,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Parser;
 
 use figure::Figure;
 use path::Path;
+use report::Setting;
 
 /// Measures paths.
 #[derive(Debug, Parser)]
@@ -42,6 +46,9 @@ pub(crate) struct Args {
     /// Also write the figures to this file, as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Also write a page about them to this file, with plots beside it.
+    #[arg(long)]
+    report: Option<PathBuf>,
     /// Be the server that does nothing but answer.
     #[arg(long, hide = true)]
     serve_floor: Option<SocketAddr>,
@@ -77,5 +84,25 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(file) = &args.json {
         std::fs::write(file, serde_json::to_string_pretty(&figures)?)?;
     }
+    if let Some(page) = &args.report {
+        report::write(page, &setting(args)?, &figures)?;
+    }
     Ok(())
+}
+
+fn setting(args: &Args) -> anyhow::Result<Setting> {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").context("the system does not tell its processors")?;
+    let models = cpus.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let models: Vec<_> = models.map(|(_, model)| model.trim()).collect();
+    let kernel =
+        std::fs::read_to_string("/proc/sys/kernel/osrelease").context("the system does not tell its kernel")?;
+    let Args { runs, seconds, delay_millis, .. } = args;
+    let of = if args.file.is_some() { "a shop's file" } else { "a generated shop file" };
+    Ok(Setting {
+        machine: format!("{} × {}, Linux {}", models.len(), models.first().unwrap_or(&"unknown"), kernel.trim()),
+        command: "cargo xtask bench -- paths --report docs/benchmarks.md".to_owned(),
+        rows: format!(
+            "Rows of {of}, about 200 bytes as JSON; {runs} runs of {seconds} s each; the stand-in takes {delay_millis} ms for an answer"
+        ),
+    })
 }

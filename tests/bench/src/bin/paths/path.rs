@@ -212,6 +212,7 @@ impl Meter {
             path: "",
             system: System::Penstock,
             run: 0,
+            seconds,
             rows_per_second: rows / seconds,
             cpu_seconds_per_million: (cpu - self.cpu) / rows * 1e6,
             peak_rss_mib,
