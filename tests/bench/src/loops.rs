@@ -1,5 +1,4 @@
-//! The loops that run for every row, over the same thousand rows each time: what criterion times, and whose
-//! instructions `cargo xtask instructions` counts.
+//! The loops that run for every row, over the same thousand rows each time: `cargo xtask instructions` counts what they take.
 
 use std::hint::black_box;
 use std::sync::Arc;
