@@ -92,9 +92,8 @@ async fn connection(
     began: Instant,
     time: Duration,
 ) -> anyhow::Result<Seen> {
-    let mut socket = TcpStream::connect(addr).await.context("connecting")?;
-    socket.set_nodelay(true)?;
-    let (mut seen, mut buffer, mut place) = (Seen::default(), Vec::with_capacity(16 << 10), number);
+    let mut connection = Connection::open(addr).await?;
+    let (mut seen, mut place) = (Seen::default(), number);
     #[allow(clippy::cast_precision_loss, reason = "small")]
     let every = match rate {
         Rate::Closed => None,
@@ -110,29 +109,61 @@ async fn connection(
             return Ok(seen);
         }
         tokio::time::sleep_until(due.into()).await;
-        socket.write_all(&requests[place % requests.len()]).await?;
-        answer(&mut socket, &mut buffer).await?;
+        connection.send(&requests[place % requests.len()]).await?;
         seen.answered += 1;
         seen.micros.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
         place += connections;
     }
 }
 
-/// Reads one answer whole.
-async fn answer(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
-    buffer.clear();
-    loop {
-        ensure!(socket.read_buf(buffer).await? > 0, "the server broke the connection");
-        let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") else { continue };
-        let head = std::str::from_utf8(&buffer[..end])?.to_ascii_lowercase();
-        ensure!(head.starts_with("http/1.1 2"), "an answer that is not 2xx: {}", String::from_utf8_lossy(buffer));
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-        let length: usize = length.context("an answer without content-length")?.trim().parse()?;
-        while buffer.len() < end + 4 + length {
-            ensure!(socket.read_buf(buffer).await? > 0, "the server broke the connection");
-        }
-        return Ok(());
+/// A connection that stays open.
+#[derive(Debug)]
+pub struct Connection {
+    socket: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub async fn open(addr: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpStream::connect(addr).await.context("connecting")?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket, buffer: Vec::with_capacity(16 << 10) })
     }
+
+    /// Sends a request and reads its answer whole.
+    ///
+    /// # Errors
+    /// When the connection breaks, or the answer is anything but 2xx.
+    pub async fn send(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        self.socket.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            self.read().await?;
+            let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") else { continue };
+            let length = content_length(&self.buffer, end)?;
+            while self.buffer.len() < end + 4 + length {
+                self.read().await?;
+            }
+            return Ok(());
+        }
+    }
+
+    async fn read(&mut self) -> anyhow::Result<()> {
+        ensure!(self.socket.read_buf(&mut self.buffer).await? > 0, "the server broke the connection");
+        Ok(())
+    }
+}
+
+/// Of an answer whose head ends there.
+fn content_length(answer: &[u8], end: usize) -> anyhow::Result<usize> {
+    let head = std::str::from_utf8(&answer[..end])?.to_ascii_lowercase();
+    ensure!(head.starts_with("http/1.1 2"), "an answer that is not 2xx: {}", String::from_utf8_lossy(answer));
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    Ok(length.context("an answer without content-length")?.trim().parse()?)
 }
 
 #[cfg(test)]
