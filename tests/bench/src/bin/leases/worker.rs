@@ -12,8 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::world::{self, BUCKET};
 
-/// A range is closed after so many records, or after its age.
-const RANGE_RECORDS: usize = 1_000;
+/// A range is closed after this time, or once it is full.
 const RANGE_AGE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
@@ -33,6 +32,9 @@ pub(crate) struct Args {
     /// Reads each shard to its tip, and then only keeps its lease.
     #[arg(long)]
     pub(crate) parked: bool,
+    /// How many records make a range full.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) range_records: usize,
 }
 
 /// Works until SIGTERM; then prints how many records it read and stored.
@@ -49,7 +51,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     });
     let table = args.table.unwrap_or_else(|| args.stream.clone());
     let config = config(args.stream, table, args.id);
-    let summary = penstock_consumer::run(config, clients, Nothing, stop, Health::new()).await?;
+    let summary =
+        penstock_consumer::run(config, clients, Nothing { range_records: args.range_records }, stop, Health::new())
+            .await?;
     println!("{} {}", summary.records_read(), summary.records_applied());
     Ok(())
 }
@@ -78,11 +82,14 @@ fn config(stream: String, lease_table: String, id: String) -> ConsumerConfig {
     }
 }
 
-struct Nothing;
+#[derive(Clone)]
+struct Nothing {
+    range_records: usize,
+}
 
-#[derive(Default)]
 struct Count {
     records: usize,
+    full: usize,
 }
 
 impl Sink for Nothing {
@@ -93,11 +100,11 @@ impl Sink for Nothing {
     }
 
     fn with_recipe(&self, _recipe: &Recipe) -> Result<Self, SinkError> {
-        Ok(Self)
+        Ok(self.clone())
     }
 
     fn open(&self, _shard: &ShardId, _first: &Position) -> Count {
-        Count::default()
+        Count { records: 0, full: self.range_records }
     }
 
     fn max_age(&self) -> Duration {
@@ -108,7 +115,7 @@ impl Sink for Nothing {
 impl Batch for Count {
     async fn push(&mut self, records: &[Record]) -> Result<Pushed, SinkError> {
         self.records += records.len();
-        Ok(Pushed { full: self.records >= RANGE_RECORDS, rejected: Vec::new() })
+        Ok(Pushed { full: self.records >= self.full, rejected: Vec::new() })
     }
 
     async fn apply(&mut self, _range: &Range) -> Result<Applied, SinkError> {
