@@ -210,7 +210,7 @@ impl Lanes {
     /// When there may be batches to take that there are not yet, if nothing happens before.
     pub(super) fn next_start(&self) -> Option<Instant> {
         let waiting = self.lanes.iter().filter(|lane| !lane.in_flight && !lane.rows.is_empty());
-        waiting.filter_map(|lane| lane.not_before).chain(self.gathering_until).min()
+        self.gathering_until.or_else(|| waiting.filter_map(|lane| lane.not_before).min())
     }
 
     fn unblock(&mut self) {
