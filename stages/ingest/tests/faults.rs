@@ -12,7 +12,7 @@ use penstock_api::spec::Aggregation;
 use tokio_util::sync::CancellationToken;
 
 const CLIENTS: u64 = 4;
-const REQUESTS: u64 = 8;
+const REQUESTS: u64 = 24;
 const ROWS: u64 = 20;
 
 /// A reproducible choice: the same seed and number give the same value.
@@ -135,8 +135,8 @@ async fn resharded_under_load(aggregation: Aggregation, seed: u64) -> StandIn {
     let (wanted, mut wishes) = tokio::sync::mpsc::unbounded_channel();
     stream.fail(move |number| {
         match number {
-            10 => wanted.send(5).unwrap(),
-            40 => wanted.send(1).unwrap(),
+            5 => wanted.send(5).unwrap(),
+            20 => wanted.send(1).unwrap(),
             _ => {}
         }
         faults(number)
