@@ -16,7 +16,7 @@ use crate::telemetry::Telemetry;
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
 /// The most bytes of a call: a large one takes memory three times over, as records, as JSON and as what is sent.
-const MAX_CALL_BYTES: usize = 1 << 20;
+const MAX_CALL_BYTES: usize = 512 << 10;
 
 /// A call that came back.
 pub(super) struct Ended {
