@@ -30,7 +30,7 @@ use crate::row::WorkerRow;
 /// A heartbeat that stood still for so many times the failover belongs to nobody any more and is deleted.
 const FORGET_WORKER_AFTER: u32 = 6;
 /// Leases are given back for the sake of workers that are known for this part of the failover: for one round, since there
-/// are four in a failover.
+/// are six in a failover.
 const SETTLED_AFTER: u32 = 8;
 /// A recipe that nobody has used for so many times the failover is deleted.
 const FORGET_RECIPE_AFTER: u32 = 30;
