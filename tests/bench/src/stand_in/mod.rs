@@ -20,7 +20,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode, Uri, Version};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -174,6 +174,8 @@ impl State {
 
     async fn forward(&self, request: Request<Bytes>) -> anyhow::Result<Response<Full<Bytes>>> {
         let (mut parts, body) = request.into_parts();
+        // Whatever the client spoke, this one speaks HTTP/1.1.
+        parts.version = Version::HTTP_11;
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = format!("{}{path}", self.options.engines).parse::<Uri>()?;
         let response = self.client.request(Request::from_parts(parts, Full::new(body))).await?;
