@@ -69,9 +69,10 @@ fn serve(usage: &mut Usage, flow: &Flow, sink: &Sink, shards: f64, load: &Load, 
             let batch = (rows / shards * READ_SECONDS).max(1.0);
             let mut items = 0.0;
             for table in tables {
-                let writes = written(table, batch, load, sums).times(rows / batch);
+                let table = table.unmarked();
+                let writes = written(&table, batch, shards, load, sums).times(rows / batch);
                 table.pay(usage, writes.units, load);
-                table.pay_storage(usage, rows, 0.0, load);
+                table.pay_storage(usage, rows, shards, load);
                 penstock::count(usage, writes, load);
                 items += rows * table.share;
             }

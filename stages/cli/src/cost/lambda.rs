@@ -103,10 +103,10 @@ fn store(usage: &mut Usage, tables: &[Table], rows: f64, shards: f64, load: &Loa
     let invocations = rows / batch;
     let mut seconds = INVOCATION_SECONDS + ROW_SECONDS * batch;
     for table in tables {
-        let writes = written(table, batch, load, sums);
+        let table = table.unmarked();
+        let writes = written(&table, batch, shards, load, sums);
         table.pay(usage, writes.units * invocations, load);
-        // Marks of shards are Penstock's own.
-        table.pay_storage(usage, rows, 0.0, load);
+        table.pay_storage(usage, rows, shards, load);
         super::penstock::count(usage, writes.times(invocations), load);
         let items = batch * table.share;
         let calls = if table.items == Items::OwnOfEachRow {
@@ -119,11 +119,11 @@ fn store(usage: &mut Usage, tables: &[Table], rows: f64, shards: f64, load: &Loa
     invoke(usage, invocations * load.busy_seconds(), seconds, SINK_GB);
 }
 
-/// The writes of a batch.
-pub(super) fn written(table: &Table, batch: f64, load: &Load, sums: Sums) -> Writes {
+/// The writes of a batch of a shard.
+pub(super) fn written(table: &Table, batch: f64, shards: f64, load: &Load, sums: Sums) -> Writes {
     match (sums, table.items) {
-        (Sums::ByRow, Items::SumOfKey { .. } | Items::LatestOfKey) => table.writes_by_row(batch, 0.0, load),
-        _ => table.writes(batch, 0.0, load),
+        (Sums::ByRow, Items::SumOfKey { .. } | Items::LatestOfKey) => table.writes_by_row(batch, shards, load),
+        _ => table.writes(batch, shards, load),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn usage(flows: &[Flow], load: &Load) -> Usage {
                 Target::Tables(tables) => {
                     for table in tables {
                         table.pay(&mut usage, table.least_units(rows, load), load);
-                        table.pay_storage(&mut usage, rows, 0.0, load);
+                        table.unmarked().pay_storage(&mut usage, rows, flow.shards, load);
                     }
                 }
             }

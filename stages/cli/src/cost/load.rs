@@ -49,10 +49,11 @@ impl Load {
         MONTH_HOURS * HOUR_SECONDS - self.busy_seconds()
     }
 
-    /// How many keys there are among so many rows that come one after the other. Each next row has another key with the
-    /// same chance, wherever the first one stands.
-    pub(super) fn keys_among(&self, rows: f64) -> f64 {
-        if rows <= 1.0 { rows } else { 1.0 + (rows - 1.0) / self.rows_per_key }
+    /// How many keys there are among so many rows of a shard that come in a stretch of time. A key's rows come one after
+    /// the other, all into one of the shards: of each key that the stretch cuts off, a shard has its part by chance.
+    pub(super) fn keys_among(&self, rows: f64, shards: f64) -> f64 {
+        let whole = rows / self.rows_per_key;
+        (whole + (1.0 - 1.0 / self.rows_per_key) / shards).max(rows.min(1.0))
     }
 
     /// How many bytes that come in at such a rate are kept at a time, in GB, when they are kept for so many hours.
@@ -91,7 +92,9 @@ mod tests {
     #[test]
     fn rows_of_one_key_stand_together() {
         let load = Load { rows_per_key: 20.0, ..any() };
-        assert_eq!((load.keys_among(0.5), load.keys_among(1.0), load.keys_among(41.0)), (0.5, 1.0, 3.0));
-        assert_eq!(any().keys_among(41.0), 41.0);
+        assert_eq!((load.keys_among(0.5, 4.0), load.keys_among(1.0, 4.0)), (0.5, 1.0));
+        let near = |found: f64, expected: f64| (found - expected).abs() < 1e-9;
+        assert!(near(load.keys_among(41.0, 1.0), 3.0) && near(load.keys_among(41.0, 1e12), 2.05));
+        assert!(near(any().keys_among(41.0, 4.0), 41.0));
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn written(
     let lines = rows * (load.row_bytes + 1.0) / shards;
     let seconds = range_seconds(objects, lines, shards / workers, reads, load);
     let ranges = shards / seconds;
-    let in_range = touched(objects.prefixes, load.keys_among(rows / ranges)).min(MAX_OBJECTS);
+    let in_range = touched(objects.prefixes, load.keys_among(rows / ranges, shards)).min(MAX_OBJECTS);
     let size = objects.stored(lines * seconds / in_range, load);
     Written { ranges, objects: ranges * in_range, requests: ranges * in_range * requests(size) }
 }

@@ -153,15 +153,15 @@ impl Estimate {
             let said = if part < GOAL {
                 "below half"
             } else if part < 1.0 {
-                "not below half"
+                "less, and not below half"
             } else {
-                "it is the cheaper one"
+                "more"
             };
-            let _ = writeln!(text, "{} costs {:.0} % of {}: {said}.", ours.name, 100.0 * part, other.name);
+            let _ = writeln!(text, "{} costs {:.0} % of what {} costs: {said}.", ours.name, 100.0 * part, other.name);
         }
         let _ = writeln!(
             text,
-            "The least that AWS counts for this load, whoever carries it (streams, rows, objects and what is kept): {}, {:.0} % of {}.",
+            "The least that AWS counts for this load, whoever carries it, is {}: {:.0} % of {}.",
             money(self.least.usd),
             100.0 * self.least.usd / ours.usd,
             ours.name
