@@ -4,6 +4,7 @@
 //! it prints stands here; what is done stands in the crates that it calls.
 
 mod audit;
+mod cost;
 mod iam_policy;
 mod lake;
 mod local_aws;
@@ -60,6 +61,8 @@ enum Command {
     Render(render::Args),
     /// Print the least IAM policies that the operator and the stages of Pipelines need.
     IamPolicy(iam_policy::Args),
+    /// Estimate what a Pipeline costs in a month, beside what people would run instead.
+    Cost(Box<cost::Args>),
     /// Show how Pipelines in a cluster are, and what to do about those that are not ready.
     Status(status::Args),
     /// Check that what a Pipeline stored is what came in, each record once.
@@ -99,6 +102,7 @@ fn execute(command: Command) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => validate::run(args),
         Command::Render(args) => render::run(args),
         Command::IamPolicy(args) => iam_policy::run(&args),
+        Command::Cost(args) => cost::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Sample(args) => sample::run(args),
         Command::Ready(args) => ready::run(&args),

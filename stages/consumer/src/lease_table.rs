@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
-use penstock_contract::{Recipe, ShardId};
+use penstock_contract::{ArrivalMillis, Recipe, ShardId};
 
 use crate::lease::{Lease, WorkerId};
 use crate::load::Load;
@@ -128,7 +128,7 @@ impl LeaseTable {
     pub(crate) async fn lease(&self, shard: &ShardId) -> Result<Option<Lease>, LeaseTableError> {
         let doing = || format!("reading the lease of {shard} in {}", self.name);
         match self.item(shard.as_str(), doing).await?.as_ref().map(row::read) {
-            None | Some(Row::Worker(_) | Row::Recipe { .. } | Row::Foreign) => Ok(None),
+            None | Some(Row::Worker(_) | Row::Recipe { .. } | Row::Start(_) | Row::Foreign) => Ok(None),
             Some(Row::Lease(lease)) => Ok(Some(lease)),
             Some(Row::Broken { problem, .. }) => Err(LeaseTableError::Unreadable { doing: doing(), message: problem }),
         }
@@ -137,11 +137,22 @@ impl LeaseTable {
     /// Writes a lease that is not there yet; leaves one that is there as it is.
     pub(crate) async fn create(&self, lease: &Lease) -> Result<(), LeaseTableError> {
         let doing = || format!("writing the lease of {} into {}", lease.shard, self.name);
+        self.put_new(doing, row::write_lease(lease)).await
+    }
+
+    /// Writes at which time reading of the stream begins; whoever was first is right.
+    pub(crate) async fn start(&self, at: ArrivalMillis) -> Result<(), LeaseTableError> {
+        let doing = || format!("writing into {} when reading begins", self.name);
+        self.put_new(doing, row::write_start(at)).await
+    }
+
+    /// Writes an item unless there is one of its key.
+    async fn put_new(&self, doing: impl Fn() -> String, item: Item) -> Result<(), LeaseTableError> {
         let request = self
             .client
             .put_item()
             .table_name(&self.name)
-            .set_item(Some(row::write_lease(lease)))
+            .set_item(Some(item))
             .condition_expression("attribute_not_exists(#key)")
             .expression_attribute_names("#key", row::LEASE_KEY);
         self.conditional(doing, request.send()).await.map(drop)

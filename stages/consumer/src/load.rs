@@ -41,6 +41,13 @@ impl Loads {
         self.meters.lock().insert(shard.clone(), Meter::new(now));
     }
 
+    /// What is read of the shard until work on it begins anew was read before, and says nothing about its weight.
+    pub(crate) fn catches_up(&self, shard: &ShardId) {
+        if let Some(meter) = self.meters.lock().get_mut(shard) {
+            meter.begun = None;
+        }
+    }
+
     /// Work on a shard ended.
     pub(crate) fn end(&self, shard: &ShardId) {
         self.meters.lock().remove(shard);
@@ -77,7 +84,8 @@ impl Load {
 /// The smoothed throughput of one lease.
 #[derive(Debug)]
 struct Meter {
-    begun: Moment,
+    /// `None` while it catches up.
+    begun: Option<Moment>,
     weighed: Moment,
     /// What came since then.
     bytes: u64,
@@ -86,7 +94,7 @@ struct Meter {
 
 impl Meter {
     fn new(now: Moment) -> Self {
-        Self { begun: now, weighed: now, bytes: 0, a_second: 0.0 }
+        Self { begun: Some(now), weighed: now, bytes: 0, a_second: 0.0 }
     }
 
     fn add(&mut self, records: usize, bytes: usize) {
@@ -107,7 +115,8 @@ impl Meter {
             self.a_second += share * (self.bytes as f64 / passed - self.a_second);
             (self.weighed, self.bytes) = (now, 0);
         }
-        (now.since(self.begun) >= failover * MEASURED_AFTER).then_some(self.a_second as u64)
+        let begun = self.begun?;
+        (now.since(begun) >= failover * MEASURED_AFTER).then_some(self.a_second as u64)
     }
 }
 
@@ -137,6 +146,17 @@ mod tests {
         assert_eq!((load.all, load.lightest), (weight, weight));
         let idle = loads.measured(at(1_600))[&shard];
         assert!(idle < weight / 100, "{idle} after a time in which nothing came");
+    }
+
+    #[test]
+    fn a_lease_whose_shard_is_read_again_is_measured_from_when_that_is_over() {
+        let (loads, shard) = (Loads::new(FAILOVER), ShardId::new("s"));
+        loads.begin(&shard, at(0));
+        loads.catches_up(&shard);
+        assert_eq!(loads.load(at(5_000)), None);
+        loads.begin(&shard, at(5_000));
+        assert_eq!(loads.load(at(5_599)), None);
+        assert_eq!(loads.load(at(5_600)), Some(Load { all: 0, lightest: 0 }));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use penstock_contract::ShardId;
+use penstock_contract::{ArrivalMillis, ShardId};
 
 use crate::lease::{Lease, Pending, WorkerId};
 use crate::pin::RecipeHash;
@@ -30,6 +30,8 @@ pub(crate) struct Rows {
     /// Leases that cannot be read, with what is wrong.
     pub(crate) broken: BTreeMap<ShardId, String>,
     pub(crate) workers: BTreeMap<WorkerId, WorkerRow>,
+    /// When reading of the stream began, where it began with what came next.
+    pub(crate) start: Option<ArrivalMillis>,
     /// Recipes, with the counter that moves when somebody makes sure of them.
     pub(crate) recipes: BTreeMap<RecipeHash, u64>,
 }
@@ -59,6 +61,7 @@ impl FromIterator<Row> for Rows {
                 Row::Broken { shard, problem } => drop(all.broken.insert(shard, problem)),
                 Row::Worker(worker) => drop(all.workers.insert(worker.id.clone(), worker)),
                 Row::Recipe { hash, touched } => drop(all.recipes.insert(hash, touched)),
+                Row::Start(at) => all.start = Some(at),
                 Row::Foreign => {}
             }
         }

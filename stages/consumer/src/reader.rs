@@ -85,15 +85,22 @@ impl Reader {
             Some(_) => Source::Pushed(Pushed::default()),
             None => Source::Polling(Polling::new()),
         };
-        Self::with(source, shared, shard, starting_at)
+        Self::with(source, shared, shard, starting_at, true)
     }
 
-    /// Starts reading what was read before. By asking: a shard has one subscription at a time for each consumer.
+    /// Starts reading what was read before. By asking: a shard has one subscription at a time for each consumer. It
+    /// is no part of what the shard weighs: who takes it over reads it again, and would pass it on for that.
     pub(crate) fn again<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
-        Self::with(Source::Polling(Polling::new()), shared, shard, starting_at)
+        Self::with(Source::Polling(Polling::new()), shared, shard, starting_at, false)
     }
 
-    fn with<S: Sink>(source: Source, shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
+    fn with<S: Sink>(
+        source: Source,
+        shared: Arc<Shared<S>>,
+        shard: ShardId,
+        starting_at: StartingAt,
+        weighs: bool,
+    ) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
         let reading = async move {
             let reading = Reading {
@@ -103,6 +110,7 @@ impl Reader {
                 metrics: shared.metrics.shard(&shard),
                 shard,
                 starting_at,
+                weighs,
                 received: None,
                 ends_without_children: 0,
                 sender,
@@ -188,6 +196,7 @@ struct Reading<S> {
     shard: ShardId,
     source: Source,
     starting_at: StartingAt,
+    weighs: bool,
     /// The last record that was received: reading goes on after it.
     received: Option<Sequence>,
     rooms: Rooms,
@@ -265,7 +274,9 @@ impl<S: Sink> Reading<S> {
         let end = is_last && !child_shards.is_empty();
         let (count, bytes) = (records.len(), records.iter().map(|record| record.data.len()).sum());
         self.metrics.read_bytes.increment(bytes as u64);
-        self.shared.loads.add(&self.shard, count, bytes);
+        if self.weighs {
+            self.shared.loads.add(&self.shard, count, bytes);
+        }
         if let Some(behind) = millis_behind_latest {
             #[allow(clippy::cast_precision_loss, reason = "2^52 milliseconds are longer than any retention")]
             self.metrics.behind.set(behind as f64);

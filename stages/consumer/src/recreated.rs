@@ -8,13 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use penstock_api::spec::StartAt;
-use penstock_contract::{ArrivalMillis, ShardId};
+use penstock_contract::ShardId;
 use penstock_stream::Shard;
 
 use crate::lease::{Lease, Pending};
 use crate::observe::Rows;
-use crate::shard_sync::{left_over, missing};
+use crate::shard_sync::{Start, left_over, missing};
 
 /// A change of one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,17 +39,16 @@ pub(crate) fn changes<'a>(
     listed: &[Shard],
     rows: &'a Rows,
     is_free: impl Fn(&Lease) -> bool,
-    start_at: StartAt,
-    now: ArrivalMillis,
+    start: &Start,
 ) -> Vec<Change<'a>> {
     let earlier = of_an_earlier_stream(listed, rows);
     if earlier.is_empty() {
-        let missing = missing(listed, rows, start_at, now).into_iter().map(Change::Create);
+        let missing = missing(listed, rows, start).into_iter().map(Change::Create);
         return missing.chain(left_over(listed, rows).into_iter().map(Change::Delete)).collect();
     }
     let mut current = rows.clone();
     current.leases.retain(|shard, _| earlier.iter().all(|old| old.shard != *shard));
-    let (restarted, created): (Vec<_>, Vec<_>) = roots(missing(listed, &current, StartAt::TrimHorizon, now), &earlier)
+    let (restarted, created): (Vec<_>, Vec<_>) = roots(missing(listed, &current, &Start::TrimHorizon), &earlier)
         .into_iter()
         .partition(|lease| rows.leases.contains_key(&lease.shard));
     let is_restarted = |old: &Lease| restarted.iter().any(|lease| lease.shard == old.shard);
@@ -99,6 +97,7 @@ mod tests {
     use crate::lease::tests::at;
     use crate::pin::tests::pin;
     use crate::row::Row;
+    use penstock_contract::ArrivalMillis;
     use penstock_stream::{HashKey, HashRange};
 
     /// A shard of the new stream, which begins at 100.
@@ -119,7 +118,8 @@ mod tests {
 
     fn told(listed: &[Shard], leases: Vec<Lease>, is_free: bool) -> Vec<String> {
         let rows: Rows = leases.into_iter().map(Row::Lease).collect();
-        let changes = changes(listed, &rows, |_| is_free, StartAt::Latest, ArrivalMillis(50));
+        let start = Start::At { time: ArrivalMillis(50), shards: BTreeSet::new() };
+        let changes = changes(listed, &rows, |_| is_free, &start);
         let told = changes.into_iter().map(|change| match change {
             Change::Create(lease) => format!("create {} {:?}", lease.shard, lease.checkpoint),
             Change::Delete(lease) => format!("delete {}", lease.shard),

@@ -1,6 +1,7 @@
 //! The rows of the lease table as DynamoDB items, attribute for attribute as the KCL names and types them.
 //!
-//! A KCL table holds rows of several entity types; two of them are ours: a worker's heartbeat and a recipe.
+//! A KCL table holds rows of several entity types; three of them are ours: a worker's heartbeat, a recipe, and when reading
+//! of the stream began.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -51,8 +52,10 @@ pub(crate) const TOUCHED: &str = "touched";
 const LEASE: &str = "LEASE";
 pub(crate) const WORKER_TYPE: &str = "PENSTOCK_WORKER";
 pub(crate) const RECIPE_TYPE: &str = "PENSTOCK_RECIPE";
+pub(crate) const START_TYPE: &str = "PENSTOCK_START";
 const WORKER_PREFIX: &str = "penstock.worker.";
 const RECIPE_PREFIX: &str = "penstock.recipe.";
+pub(crate) const START_KEY: &str = "penstock.start";
 
 const TRIM_HORIZON: &str = "TRIM_HORIZON";
 const LATEST: &str = "LATEST";
@@ -82,6 +85,8 @@ pub(crate) enum Row {
         hash: RecipeHash,
         touched: u64,
     },
+    /// The time from which on a sink reads the stream that began with what comes next.
+    Start(ArrivalMillis),
     /// A lease that cannot be read: nobody touches it, and its children wait.
     Broken {
         shard: ShardId,
@@ -116,8 +121,17 @@ pub(crate) fn read(item: &Item) -> Row {
             let hash = key.strip_prefix(RECIPE_PREFIX).map(RecipeHash::from_text);
             hash.map_or(Row::Foreign, |hash| Row::Recipe { hash, touched: number(item, TOUCHED).unwrap_or(0) })
         }
+        Some(START_TYPE) => number(item, START_AT_MILLIS).map_or(Row::Foreign, |at| Row::Start(ArrivalMillis(at))),
         Some(_) => Row::Foreign,
     }
+}
+
+/// The item that says when reading of the stream began.
+pub(crate) fn write_start(at: ArrivalMillis) -> Item {
+    let mut item = key_of(START_KEY);
+    item.insert(ENTITY_TYPE.to_owned(), AttributeValue::S(START_TYPE.to_owned()));
+    item.insert(START_AT_MILLIS.to_owned(), AttributeValue::N(at.0.to_string()));
+    item
 }
 
 fn read_worker(key: &str, item: &Item) -> Option<WorkerRow> {
@@ -305,6 +319,11 @@ mod tests {
         fn a_lease_reads_back_as_it_was_written(lease in any_lease()) {
             prop_assert_eq!(read(&write_lease(&lease)), Row::Lease(lease));
         }
+    }
+
+    #[test]
+    fn the_time_at_which_reading_began_reads_back() {
+        assert_eq!(read(&write_start(ArrivalMillis(7))), Row::Start(ArrivalMillis(7)));
     }
 
     #[test]

@@ -5,20 +5,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use penstock_api::spec::StartAt;
 use penstock_contract::{ArrivalMillis, ShardId};
 use penstock_stream::Shard;
 
 use crate::lease::{Checkpoint, Lease};
 use crate::observe::Rows;
 
+/// Where reading of the stream begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With the oldest record of each shard.
+    TrimHorizon,
+    /// With what arrived at the time or later.
+    At {
+        /// The same for all workers, however late they come.
+        time: ArrivalMillis,
+        /// The shards that were open then, or later. Some may have ended since, and what they took until then counts.
+        shards: BTreeSet<ShardId>,
+    },
+}
+
 /// Leases to write, parents before children: whoever sees a child's row can find those of its parents.
-pub(crate) fn missing(listed: &[Shard], rows: &Rows, start_at: StartAt, now: ArrivalMillis) -> Vec<Lease> {
+pub(crate) fn missing(listed: &[Shard], rows: &Rows, start: &Start) -> Vec<Lease> {
     let family = Family::new(listed, rows);
     let mut leases: Vec<_> = listed
         .iter()
         .filter(|shard| !rows.knows(&shard.id))
-        .filter_map(|shard| Some(lease(shard, family.checkpoint(shard, start_at, began_at(rows, now))?)))
+        .filter_map(|shard| Some(lease(shard, family.checkpoint(shard, start)?)))
         .collect();
     leases.sort_by_cached_key(|lease| (family.depth(&lease.shard), lease.shard.clone()));
     leases
@@ -46,8 +59,8 @@ pub(crate) fn lease(shard: &Shard, checkpoint: Checkpoint) -> Lease {
     }
 }
 
-/// When reading of the stream began: what a first start that was interrupted wrote down.
-fn began_at(rows: &Rows, now: ArrivalMillis) -> ArrivalMillis {
+/// The time to write down as that at which reading began: what leases say that were written before it was.
+pub(crate) fn began_at(rows: &Rows, now: ArrivalMillis) -> ArrivalMillis {
     let written = rows.leases.values().filter_map(|lease| match lease.checkpoint {
         Checkpoint::AtTimestamp(at) => at,
         _ => None,
@@ -79,7 +92,7 @@ impl<'a> Family<'a> {
     }
 
     /// Where reading of a shard without a lease begins; `None` when it must not be read, or not yet.
-    fn checkpoint(&self, shard: &Shard, start_at: StartAt, began_at: ArrivalMillis) -> Option<Checkpoint> {
+    fn checkpoint(&self, shard: &Shard, start: &Start) -> Option<Checkpoint> {
         if self.with_known_descendant.contains(&shard.id) {
             // Reading of the stream began after this shard.
             return None;
@@ -93,10 +106,10 @@ impl<'a> Family<'a> {
         if self.has_known_ancestor(&shard.id) {
             return None;
         }
-        match start_at {
-            StartAt::TrimHorizon => Some(Checkpoint::TrimHorizon),
+        match start {
+            Start::TrimHorizon => Some(Checkpoint::TrimHorizon),
             // A time, not the sentinel LATEST: a lease that rests for an hour must not skip that hour.
-            StartAt::Latest => shard.is_open().then_some(Checkpoint::AtTimestamp(Some(began_at))),
+            Start::At { time, shards } => shards.contains(&shard.id).then_some(Checkpoint::AtTimestamp(Some(*time))),
         }
     }
 
@@ -162,26 +175,32 @@ mod tests {
         leases.iter().map(|(id, checkpoint)| Row::Lease(lease(&find(id), checkpoint.clone()))).collect()
     }
 
-    fn written(rows: &Rows, start_at: StartAt) -> Vec<(String, Checkpoint)> {
-        let leases = missing(&listing(), rows, start_at, ArrivalMillis(50));
+    /// With what comes from 50 on, when these were open or came later.
+    fn at_50(shards: &[&str]) -> Start {
+        let shards = shards.iter().map(|shard| ShardId::new(*shard)).collect();
+        Start::At { time: ArrivalMillis(50), shards }
+    }
+
+    fn written(rows: &Rows, start: &Start) -> Vec<(String, Checkpoint)> {
+        let leases = missing(&listing(), rows, start);
         leases.into_iter().map(|lease| (lease.shard.to_string(), lease.checkpoint)).collect()
     }
 
-    fn names(rows: &Rows, start_at: StartAt) -> String {
-        written(rows, start_at).into_iter().map(|(shard, _)| shard).collect()
+    fn names(rows: &Rows, start: &Start) -> String {
+        written(rows, start).into_iter().map(|(shard, _)| shard).collect()
     }
 
     #[test]
     fn a_new_stream_is_read_from_its_oldest_shards_on_and_parents_are_written_first() {
-        assert_eq!(names(&Rows::default(), StartAt::TrimHorizon), "aebcd");
-        assert!(written(&Rows::default(), StartAt::TrimHorizon).iter().all(|(_, at)| *at == Checkpoint::TrimHorizon));
+        assert_eq!(names(&Rows::default(), &Start::TrimHorizon), "aebcd");
+        assert!(written(&Rows::default(), &Start::TrimHorizon).iter().all(|(_, at)| *at == Checkpoint::TrimHorizon));
     }
 
     #[test]
     fn a_start_with_what_comes_next_takes_the_open_shards_from_now_on() {
         let now = Checkpoint::AtTimestamp(Some(ArrivalMillis(50)));
         let expected = [("d".to_owned(), now.clone()), ("e".to_owned(), now)];
-        let mut found = written(&Rows::default(), StartAt::Latest);
+        let mut found = written(&Rows::default(), &at_50(&["d", "e"]));
         found.sort();
         assert_eq!(found, expected);
     }
@@ -189,16 +208,24 @@ mod tests {
     #[test]
     fn an_interrupted_first_start_is_finished() {
         // Parents are written first, so these are all the places where it can have stopped.
-        assert_eq!(names(&rows(&[("a", Checkpoint::TrimHorizon)]), StartAt::TrimHorizon), "e");
-        let began = Checkpoint::AtTimestamp(Some(ArrivalMillis(20)));
-        let found = written(&rows(&[("d", began.clone())]), StartAt::Latest);
-        assert_eq!(found, [("e".to_owned(), began)], "with the time at which it began");
+        assert_eq!(names(&rows(&[("a", Checkpoint::TrimHorizon)]), &Start::TrimHorizon), "e");
+        let began = Checkpoint::AtTimestamp(Some(ArrivalMillis(50)));
+        let found = written(&rows(&[("e", began.clone())]), &at_50(&["b", "c", "d", "e"]));
+        let expected = ["b", "c", "d"].map(|shard| (shard.to_owned(), began.clone()));
+        assert_eq!(found, expected, "shards that have ended since it began, and before their children");
+    }
+
+    #[test]
+    fn what_leases_of_an_earlier_version_say_is_when_reading_began() {
+        let began = |at| Checkpoint::AtTimestamp(Some(ArrivalMillis(at)));
+        assert_eq!(began_at(&rows(&[("d", began(20)), ("e", began(30))]), ArrivalMillis(50)), ArrivalMillis(20));
+        assert_eq!(began_at(&rows(&[("d", Checkpoint::TrimHorizon)]), ArrivalMillis(50)), ArrivalMillis(50));
     }
 
     #[test]
     fn children_wait_for_their_parents_end_and_lost_rows_are_healed() {
         let (open, end) = (Checkpoint::TrimHorizon, Checkpoint::ShardEnd);
-        let with = |leases: &[(&str, Checkpoint)]| names(&rows(leases), StartAt::TrimHorizon);
+        let with = |leases: &[(&str, Checkpoint)]| names(&rows(leases), &Start::TrimHorizon);
         assert_eq!(with(&[("e", open.clone()), ("a", open.clone())]), "");
         assert_eq!(with(&[("e", open.clone()), ("a", end.clone())]), "bc");
         assert_eq!(with(&[("e", open.clone()), ("a", end.clone()), ("b", end.clone()), ("c", open.clone())]), "");
@@ -208,7 +235,7 @@ mod tests {
     #[test]
     fn shards_before_the_one_where_reading_began_are_left_alone() {
         let with_d = rows(&[("d", Checkpoint::TrimHorizon), ("e", Checkpoint::TrimHorizon)]);
-        assert_eq!(names(&with_d, StartAt::TrimHorizon), "");
+        assert_eq!(names(&with_d, &Start::TrimHorizon), "");
     }
 
     #[test]

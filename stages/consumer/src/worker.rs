@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_api::spec::StartAt;
-use penstock_contract::{ArrivalMillis, ShardId, Sink};
+use penstock_contract::{ShardId, Sink};
 use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -22,6 +22,7 @@ use crate::observe::{Moment, Observer, Rows, Stillness};
 use crate::recreated::{self, Change};
 use crate::rounds::pause;
 use crate::shard_loop::{self, Outcome, Signals};
+use crate::shard_sync::{Start, began_at};
 use crate::shared::Shared;
 use crate::trouble::Concern;
 
@@ -166,6 +167,10 @@ impl<S: Sink> Worker<S> {
     /// Looks, decides, acts. Says whether to end at the tip was asked for and everything is there.
     async fn round(&mut self) -> Result<bool, RoundFailed> {
         let (mut rows, mut still) = self.look().await?;
+        if self.shared.config.start_at == StartAt::Latest && rows.start.is_none() {
+            self.decide_start(&rows).await?;
+            (rows, still) = self.look().await?;
+        }
         if self.sync_is_due(&rows) && self.sync_shards(&rows, &still).await? {
             (rows, still) = self.look().await?;
         }
@@ -212,18 +217,14 @@ impl<S: Sink> Worker<S> {
     /// Compares the leases with the stream's shards; says whether anything was changed.
     async fn sync_shards(&mut self, rows: &Rows, still: &Stillness) -> Result<bool, RoundFailed> {
         let (shared, config) = (&self.shared, &self.shared.config);
-        let now = match config.start_at {
-            // Before the listing: a shard that is made in between begins later.
-            StartAt::Latest => service_time(&shared.kinesis, &config.stream).await?,
-            // Nothing begins at a time.
-            StartAt::TrimHorizon => ArrivalMillis(0),
-        };
+        // Before the listing: a shard that is made in between is one that is not known yet.
+        let Some(start) = self.where_to_begin(rows).await? else { return Ok(false) };
         let listed = list_shards(&shared.kinesis, &config.stream, &ShardFilter::FromTrimHorizon).await?;
         let is_left = |lease: &Lease| {
             let was_mine = lease.owner.as_ref() == Some(&config.worker_id) && !self.running.contains_key(&lease.shard);
             was_mine || is_free(lease, rows, still, &config.worker_id, config.failover)
         };
-        let changes = recreated::changes(&listed, rows, is_left, config.start_at, now);
+        let changes = recreated::changes(&listed, rows, is_left, &start);
         for change in &changes {
             self.change(change).await?;
         }
@@ -231,6 +232,26 @@ impl<S: Sink> Worker<S> {
         shared.troubles.fine(Concern::Stream);
         self.synced = Some(Instant::now());
         Ok(!changes.is_empty())
+    }
+
+    /// When reading begins is decided once, before the first lease is written: workers that start together, or after one that
+    /// stopped on the way, would each know another time, and what came between would be read of some shards only.
+    async fn decide_start(&self, rows: &Rows) -> Result<(), RoundFailed> {
+        let shared = &self.shared;
+        let now = service_time(&shared.kinesis, &shared.config.stream).await?;
+        shared.table.start(began_at(rows, now)).await?;
+        Ok(())
+    }
+
+    /// Where reading begins; `None` when that is not decided yet.
+    async fn where_to_begin(&self, rows: &Rows) -> Result<Option<Start>, RoundFailed> {
+        let config = &self.shared.config;
+        if config.start_at == StartAt::TrimHorizon {
+            return Ok(Some(Start::TrimHorizon));
+        }
+        let Some(time) = rows.start else { return Ok(None) };
+        let since = list_shards(&self.shared.kinesis, &config.stream, &ShardFilter::FromTimestamp(time)).await?;
+        Ok(Some(Start::At { time, shards: since.into_iter().map(|shard| shard.id).collect() }))
     }
 
     async fn change(&self, change: &Change<'_>) -> Result<(), LeaseTableError> {

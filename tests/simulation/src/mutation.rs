@@ -28,11 +28,21 @@ pub enum Mutation {
     OtherRecipe,
     /// Leases do not say of which stream they are.
     OneStreamForEver,
+    /// Whoever takes a shard over does not know what came before: reading at a time begins with the newest record.
+    NoWindow,
+    /// The log of a shard does not go on those of its parents.
+    NoLineage,
+    /// Leases do not say at which time reading began.
+    LatestAgain,
+    /// The time at which reading begins is the machine's own.
+    MachineTime,
+    /// What is pushed names a place to go on that is further than it has come.
+    OtherContinuation,
 }
 
 impl Mutation {
     /// All of them, by name.
-    pub const ALL: [(&'static str, Self); 10] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("no-pin", Self::NoPin),
         ("no-fence", Self::NoFence),
         ("no-parent-gate", Self::NoParentGate),
@@ -43,6 +53,11 @@ impl Mutation {
         ("sink-forgets", Self::SinkForgets),
         ("other-recipe", Self::OtherRecipe),
         ("one-stream-for-ever", Self::OneStreamForEver),
+        ("no-window", Self::NoWindow),
+        ("no-lineage", Self::NoLineage),
+        ("latest-again", Self::LatestAgain),
+        ("machine-time", Self::MachineTime),
+        ("other-continuation", Self::OtherContinuation),
     ];
 
     /// The name.
@@ -65,6 +80,9 @@ impl Mutation {
         match self {
             Self::OneStreamForEver => drop(item.remove("penstockKnownSequenceNumber")),
             Self::NoPin => item.retain(|name, _| !name.starts_with("pendingCheckpoint")),
+            Self::LatestAgain if item.get("checkpoint") == Some(&json!({ "S": "AT_TIMESTAMP" })) => {
+                item.insert("checkpoint".to_owned(), json!({ "S": "LATEST" }));
+            }
             Self::ChildFromLatest
                 if item.contains_key("parentShardId")
                     && item.get("checkpoint") == Some(&json!({ "S": "TRIM_HORIZON" })) =>
@@ -72,6 +90,13 @@ impl Mutation {
                 item.insert("checkpoint".to_owned(), json!({ "S": "LATEST" }));
             }
             _ => {}
+        }
+    }
+
+    /// A shard is on its way to somebody who lists all, or those since a time.
+    pub(crate) fn listed(self, since_a_time: bool, shard: &mut Value) {
+        if let (Self::NoLineage, true, Some(shard)) = (self, since_a_time, shard.as_object_mut()) {
+            shard.retain(|name, _| !name.ends_with("ParentShardId"));
         }
     }
 

@@ -1,6 +1,9 @@
 //! The way from a process to the services: the SDK's own connector, with the world at its other end.
 
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -10,7 +13,11 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_runtime_api::http::StatusCode;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::date_time::{DateTime, Format as DateTimeFormat};
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
 use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -44,13 +51,18 @@ pub(crate) struct HttpCall {
     pub(crate) body: Vec<u8>,
 }
 
+/// A part of an event stream.
+pub(crate) type Pushed = Result<Bytes, io::Error>;
+
 /// What comes back.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) enum Answer {
     Http {
         status: u16,
         body: String,
     },
+    /// An event stream, of which more comes.
+    Events(UnboundedReceiver<Pushed>),
     Sink(SinkAnswer),
     /// The connection broke.
     Reset,
@@ -65,13 +77,21 @@ impl Call {
     }
 }
 
+/// What comes back, and when it was sent off.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    /// In milliseconds since the Unix epoch, by the clock of whoever answers.
+    pub(crate) date: Millis,
+}
+
 /// A call that has left its process.
 #[derive(Debug)]
 pub(crate) struct Sent {
     /// On the process's own clock, from its start.
     pub(crate) at: Millis,
     pub(crate) call: Call,
-    pub(crate) answer: oneshot::Sender<Answer>,
+    pub(crate) answer: oneshot::Sender<Reply>,
 }
 
 /// A process's way out.
@@ -95,14 +115,14 @@ impl Line {
     }
 
     /// Sends; the answer may never come.
-    pub(crate) fn call(&self, call: Call) -> impl Future<Output = Answer> + Send + use<> {
+    pub(crate) fn call(&self, call: Call) -> impl Future<Output = Reply> + Send + use<> {
         let (answer, answered) = oneshot::channel();
         let at = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(Millis::MAX);
         self.sent.lock().push(Sent { at, call, answer });
         self.stirred.notify_one();
         async move {
             match answered.await {
-                Ok(answer) => answer,
+                Ok(reply) => reply,
                 Err(_) => std::future::pending().await,
             }
         }
@@ -123,15 +143,45 @@ impl HttpConnector for Line {
         };
         let answered = Line::call(self, Call::Http(call));
         HttpConnectorFuture::new(async move {
-            match answered.await {
+            let Reply { answer, date } = answered.await;
+            match answer {
                 Answer::Http { status, body } => {
                     let status = StatusCode::try_from(status).map_err(|error| ConnectorError::user(error.into()))?;
-                    Ok(HttpResponse::new(status, SdkBody::from(body)))
+                    let mut response = HttpResponse::new(status, SdkBody::from(body));
+                    response.headers_mut().insert("date", http_date(date));
+                    Ok(response)
+                }
+                Answer::Events(events) => {
+                    let ok = StatusCode::try_from(200_u16).map_err(|error| ConnectorError::user(error.into()))?;
+                    let mut response = HttpResponse::new(ok, SdkBody::from_body_1_x(Events(events)));
+                    response.headers_mut().insert("content-type", "application/vnd.amazon.eventstream");
+                    Ok(response)
                 }
                 Answer::Reset | Answer::Sink(_) => Err(ConnectorError::io("connection reset by peer".into())),
             }
         })
     }
+}
+
+/// The body of an answer that comes in parts.
+struct Events(UnboundedReceiver<Pushed>);
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(context).map(|part| part.map(|part| part.map(Frame::data)))
+    }
+}
+
+/// As HTTP writes a time: in whole seconds.
+fn http_date(millis: Millis) -> String {
+    let date = DateTime::from_secs((millis / 1000).cast_signed());
+    date.fmt(DateTimeFormat::HttpDate).expect("a time of this century can be written")
 }
 
 fn read(request: &HttpRequest) -> Result<HttpCall, String> {

@@ -4,7 +4,7 @@ use fastrand::Rng;
 
 use crate::Millis;
 use crate::net::Service;
-use crate::record::Fate;
+use crate::record::{Content, Fate};
 use crate::sink::Kind;
 
 /// A schedule.
@@ -31,6 +31,15 @@ pub(crate) struct Plan {
     pub(crate) worker_prefetch_bytes: usize,
     /// A difference in throughput that is not worth a move, in bytes a second.
     pub(crate) least_imbalance: u64,
+    /// How far back a record makes another one a repeat; `None` when each one counts.
+    pub(crate) window: Option<Window>,
+    pub(crate) start: Start,
+    /// Each place begins with a recipe of its own, as when a deployment is under way.
+    pub(crate) mixed_recipes: bool,
+    /// The clocks of processes go wrong.
+    pub(crate) wrong_clocks: bool,
+    /// Records are pushed instead of asked for.
+    pub(crate) fan_out: Option<Subscriptions>,
     /// At the end the workers are told to end at the tip, instead of to drain.
     pub(crate) ends_at_tip: bool,
 }
@@ -48,7 +57,34 @@ pub(crate) struct SinkPlan {
 pub(crate) struct Put {
     pub(crate) at: Millis,
     /// What is in it; more than one make an aggregate.
-    pub(crate) records: Vec<(u64, String, i64, Fate)>,
+    pub(crate) records: Vec<Content>,
+}
+
+/// How far back a record with the same id makes a record a repeat.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) millis: Millis,
+    pub(crate) records: u64,
+}
+
+/// How long the subscriptions of registered consumers last.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subscriptions {
+    /// Then the consumer begins another.
+    pub(crate) renewed_after: Millis,
+    /// Then the service ends one.
+    pub(crate) live: Millis,
+}
+
+/// Where reading of the stream begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// With the oldest record.
+    TrimHorizon,
+    /// With what comes from then on.
+    Latest,
+    /// As `Latest`, and a KCL application that had not read anything yet left a lease of each shard.
+    LatestOfKcl,
 }
 
 /// One process's place: which sink it works for, and which of its workers it is.
@@ -139,7 +175,7 @@ impl Plan {
         let window = rng.u64(6_000..16_000);
         // Of its own luck, so that the schedules without it stay what they were.
         let mut room = Rng::with_seed(rng.get_seed() ^ 0x00A4_EAD5);
-        let late_start = if rng.u32(0..5) == 0 { rng.u64(0..window / 2) } else { 0 };
+        let mut late_start = if rng.u32(0..5) == 0 { rng.u64(0..window / 2) } else { 0 };
         let mut plan = Self {
             shards,
             sinks: (0..sinks).map(|n| SinkPlan::of(rng, n)).collect(),
@@ -159,6 +195,11 @@ impl Plan {
             read_bytes: [1_000, 1 << 20][room.usize(0..2)],
             least_imbalance: [1, 64 << 10][room.usize(0..2)],
             worker_prefetch_bytes: [1, 1_000, 4_000, 1 << 20][room.usize(0..4)],
+            window: None,
+            start: Start::TrimHorizon,
+            mixed_recipes: false,
+            wrong_clocks: false,
+            fan_out: None,
         };
         // Of its own luck, so that the schedules without it stay what they were.
         let mut luck = Rng::with_seed(rng.get_seed() ^ 0x0DE1_E7ED);
@@ -166,6 +207,7 @@ impl Plan {
             let recreate = Action::Recreate { shards: luck.usize(1..=4), back: luck.u64(0..8_000) };
             plan.actions.push((luck.u64(window / 4..window), recreate));
         }
+        plan.vary(&mut Rng::with_seed(rng.get_seed() ^ 0x0005_7A27), &mut late_start, window);
         for slot in plan.slots() {
             let at = late_start + if slot.worker == 0 { 0 } else { rng.u64(0..window) * rng.u64(0..2) };
             plan.actions.push((at, Action::Start { slot }));
@@ -176,6 +218,30 @@ impl Plan {
             plan.actions.push((at, action));
         }
         plan
+    }
+
+    /// Where reading begins, what producers put again, how clocks go: with luck of their own.
+    fn vary(&mut self, luck: &mut Rng, late_start: &mut Millis, until: Millis) {
+        self.mixed_recipes = luck.bool();
+        self.wrong_clocks = luck.u32(0..3) == 0;
+        let loses = self.retention.is_some() || self.actions.iter().any(|(_, action)| action.is_recreate());
+        // What is a repeat, and where reading began, is to be known from a stream that has all of its records.
+        if !loses && luck.u32(0..5) < 2 {
+            let window = Window {
+                millis: [300, 2_000, 8_000, 3_600_000][luck.usize(0..4)],
+                records: [3, 20, 100_000][luck.usize(0..3)],
+            };
+            self.window = Some(window);
+            put_again(luck, &mut self.puts, window, until);
+        }
+        if !loses && luck.u32(0..5) == 0 {
+            self.start = [Start::Latest, Start::Latest, Start::LatestOfKcl][luck.usize(0..3)];
+            *late_start = luck.u64(0..until / 2);
+        }
+        if luck.u32(0..6) == 0 {
+            let (renewed_after, live) = (luck.u64(1_500..15_000), luck.u64(2_000..30_000));
+            self.fan_out = Some(Subscriptions { renewed_after, live });
+        }
     }
 
     /// All places for processes.
@@ -214,6 +280,10 @@ impl Weather {
 }
 
 impl Action {
+    fn is_recreate(&self) -> bool {
+        matches!(self, Self::Recreate { .. })
+    }
+
     fn of(rng: &mut Rng, plan: &Plan) -> Self {
         let slot = Slot { sink: rng.usize(0..plan.sinks.len()), worker: rng.usize(0..plan.workers) };
         let failover = plan.failover;
@@ -248,11 +318,35 @@ fn puts(rng: &mut Rng, window: Millis) -> Vec<Put> {
                 roll if roll < 2 * bad => Fate::Refused,
                 _ => Fate::Stored,
             };
-            (number, format!("key-{}", rng.usize(0..keys)), rng.i64(-50..100), fate)
+            let key = format!("key-{}", rng.usize(0..keys));
+            Content { number, id: number, key, value: rng.i64(-50..100), fate }
         };
         let records = (number..number + members).map(&mut record).collect();
         puts.push(Put { at: rng.u64(0..window), records });
         number += members;
     }
     puts
+}
+
+/// Producers put some records again: all that were put together, since the answer was lost, or one of them alone.
+fn put_again(luck: &mut Rng, puts: &mut Vec<Put>, window: Window, until: Millis) {
+    let share = luck.u32(1..50);
+    let mut number: u64 = puts.iter().map(|put| put.records.len() as u64).sum();
+    for place in 0..puts.len() {
+        let mut at = puts[place].at;
+        while luck.u32(0..100) < share {
+            at += if luck.bool() { luck.u64(0..500) } else { luck.u64(0..2 * window.millis.min(6_000)) };
+            if at >= until {
+                break;
+            }
+            let all = &puts[place].records;
+            let some = if luck.bool() { &all[..] } else { std::slice::from_ref(&all[luck.usize(0..all.len())]) };
+            let again = |content: &Content| {
+                number += 1;
+                Content { number: number - 1, ..content.clone() }
+            };
+            let records = some.iter().map(again).collect();
+            puts.push(Put { at, records });
+        }
+    }
 }

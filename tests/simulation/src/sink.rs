@@ -144,7 +144,7 @@ impl Batch for SimBatch {
         let records = Arc::new(self.records.clone());
         for write in self.writes(range) {
             let call = SinkCall { sink: self.sink, range: range.clone(), records: Arc::clone(&records), write };
-            match timeout(CALL_LIMIT, self.line.call(Call::Sink(call))).await {
+            match timeout(CALL_LIMIT, self.line.call(Call::Sink(call))).await.map(|reply| reply.answer) {
                 Ok(Answer::Sink(SinkAnswer::Done)) => {}
                 Ok(Answer::Sink(SinkAnswer::Gone)) => {
                     self.spoiled = true;

@@ -53,8 +53,16 @@ impl Store {
         Self { mutation, ..Self::default() }
     }
 
-    /// Takes a call.
-    pub(crate) fn take(&mut self, now: Millis, by: usize, call: &SinkCall, stream: &Kinesis) -> SinkAnswer {
+    /// Takes a call. What arrived in the shard before `start` is not read.
+    pub(crate) fn take(
+        &mut self,
+        now: Millis,
+        by: usize,
+        call: &SinkCall,
+        stream: &Kinesis,
+        start: Millis,
+    ) -> SinkAnswer {
+        self.check_records(call, stream, start);
         self.note_range(now, by, call, stream);
         match &call.write {
             Write::Put { key, records } => self.put(key, records),
@@ -98,21 +106,32 @@ impl Store {
         }
     }
 
+    /// The records of a range are all those of its interval that the stream has, but repeats.
+    fn check_records(&mut self, call: &SinkCall, stream: &Kinesis, start: Millis) {
+        let range = &call.range;
+        let records: BTreeSet<_> = call.records.iter().map(|record| record.number).collect();
+        let counts = |record: &&&UserRecord| record.arrival >= start && !stream.repeats.contains(&record.number);
+        let there = stream.holds(range.shard.as_str(), range.start_exclusive.as_ref(), &range.end_inclusive);
+        let mut wrong = |record: &UserRecord, what: &str| {
+            self.violations.push(format!("{} {what} record {} at {}", text(range), record.number, record.position));
+        };
+        if let Some(missing) = there.iter().filter(counts).find(|record| !records.contains(&record.number)) {
+            wrong(missing, "lacks");
+        }
+        if let Some(alien) = call.records.iter().find(|record| !range.contains(&record.position)) {
+            wrong(alien, "has");
+        }
+        if let Some(early) = call.records.iter().find(|record| record.arrival < start) {
+            wrong(early, "has, from before reading began,");
+        }
+        if let Some(repeat) = call.records.iter().find(|record| stream.repeats.contains(&record.number)) {
+            wrong(repeat, "has, though it repeats another,");
+        }
+    }
+
     fn note_range(&mut self, now: Millis, by: usize, call: &SinkCall, stream: &Kinesis) {
         let Range { shard, start_exclusive: start, end_inclusive: end } = &call.range;
         let records: BTreeSet<_> = call.records.iter().map(|record| record.number).collect();
-        let there = stream.holds(shard.as_str(), start.as_ref(), end);
-        if let Some(missing) = there.iter().find(|record| !records.contains(&record.number)) {
-            self.violations.push(format!(
-                "{} lacks record {} at {}",
-                text(&call.range),
-                missing.number,
-                missing.position
-            ));
-        }
-        if let Some(alien) = call.records.iter().find(|record| !call.range.contains(&record.position)) {
-            self.violations.push(format!("{} has record {} at {}", text(&call.range), alien.number, alien.position));
-        }
         let shard_name = stream.shard_with(shard.as_str(), end);
         let ranges = self.ranges.entry(shard_name).or_default();
         match ranges.get_mut(start) {
@@ -143,13 +162,19 @@ impl Store {
         }
     }
 
-    /// What is wrong when everything is over. `lost` are records that retention deleted unread.
-    pub(crate) fn check(&self, all: &[(&str, &UserRecord)], lost: &BTreeSet<u64>) -> Vec<String> {
-        let mut wrong = self.gaps(all, lost);
+    /// What is wrong when everything is over. `lost` are records that retention deleted unread, `left_out` those that
+    /// must not be stored.
+    pub(crate) fn check(
+        &self,
+        all: &[(&str, &UserRecord)],
+        lost: &BTreeSet<u64>,
+        left_out: &BTreeSet<u64>,
+    ) -> Vec<String> {
+        let mut wrong = self.gaps(all, &lost.union(left_out).copied().collect());
         let mut sums: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
         for (_, record) in all {
             let (number, effects) = (record.number, self.effects.get(&record.number).copied().unwrap_or(0));
-            let expected = u32::from(record.fate == Fate::Stored);
+            let expected = u32::from(record.fate == Fate::Stored && !left_out.contains(&number));
             if effects != expected && !lost.contains(&number) {
                 wrong.push(format!("record {number} at {} is stored {effects} times, not {expected}", record.position));
             }
@@ -174,8 +199,8 @@ impl Store {
         wrong
     }
 
-    /// Ranges join, but where retention deleted all that was between them.
-    fn gaps(&self, all: &[(&str, &UserRecord)], lost: &BTreeSet<u64>) -> Vec<String> {
+    /// Ranges join, but where nothing between them was to be stored: nothing is applied there.
+    fn gaps(&self, all: &[(&str, &UserRecord)], nothing: &BTreeSet<u64>) -> Vec<String> {
         let mut wrong = Vec::new();
         for (shard, ranges) in &self.ranges {
             let mut reached: Option<Position> = None;
@@ -186,7 +211,7 @@ impl Store {
                         && Some(&record.position) <= start.as_ref()
                 };
                 let mut between = all.iter().filter(between).peekable();
-                let is_gone = between.peek().is_some() && between.all(|(_, record)| lost.contains(&record.number));
+                let is_gone = between.peek().is_some() && between.all(|(_, record)| nothing.contains(&record.number));
                 if *start != reached && !is_gone {
                     let (start, reached) = (start.as_ref().map(short), reached.as_ref().map(short));
                     wrong

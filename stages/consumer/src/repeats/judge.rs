@@ -44,7 +44,12 @@ impl Judge {
         };
         let memory = match &mut self.memory {
             Some(memory) => memory,
-            none => none.insert(window::read(shared, repeats, shard, first).await?),
+            none => {
+                shared.loads.catches_up(shard);
+                let memory = window::read(shared, repeats, shard, first).await?;
+                shared.loads.begin(shard, shared.now());
+                none.insert(memory)
+            }
         };
         Ok(Part::new(records, |record| appearance(repeats, record).is_some_and(|appearance| memory.take(appearance))))
     }

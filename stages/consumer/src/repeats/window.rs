@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use penstock_contract::{ArrivalMillis, Position, Record, ShardId, Sink};
 use penstock_stream::{HashRange, Shard, ShardFilter, StartingAt, list_shards, user_records};
@@ -17,6 +18,9 @@ use crate::trouble::Concern;
 
 /// So many answers at the tip without a record say that there is nothing more.
 const EMPTY_AT_TIP: u32 = 3;
+/// So often a listing is asked for that shows the shard.
+const LISTINGS: u32 = 10;
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What must be remembered to judge the record and those after it.
 pub(super) async fn read<S: Sink>(
@@ -27,9 +31,7 @@ pub(super) async fn read<S: Sink>(
 ) -> Result<Memory, ReadFailed> {
     let reach = reach(repeats);
     let from = earliest(reach, before.arrival);
-    let filter = ShardFilter::FromTimestamp(from);
-    let list = || list_shards(&shared.kinesis, &shared.config.stream, &filter);
-    let shards = shared.troubles.insist(Concern::Stream, shard.as_str(), list).await;
+    let shards = listing(shared, shard, from).await;
     let mut inherited = Vec::new();
     for ancestor in ancestors(&shards, shard) {
         inherited.extend(read_shard(shared, repeats, reach, &ancestor.id, &ancestor.hash_range, from, None).await?);
@@ -46,6 +48,21 @@ pub(super) async fn read<S: Sink>(
     }
     memory.settle();
     Ok(memory)
+}
+
+/// The shards since the time. A listing without the shard itself lags behind, and its parents may be missing, too; or the shard
+/// is gone.
+async fn listing<S: Sink>(shared: &Arc<Shared<S>>, shard: &ShardId, from: ArrivalMillis) -> Vec<Shard> {
+    let filter = ShardFilter::FromTimestamp(from);
+    let list = || list_shards(&shared.kinesis, &shared.config.stream, &filter);
+    for _ in 1..LISTINGS {
+        let listed = shared.troubles.insist(Concern::Stream, shard.as_str(), list).await;
+        if listed.iter().any(|listed| listed.id == *shard) {
+            return listed;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    shared.troubles.insist(Concern::Stream, shard.as_str(), list).await
 }
 
 /// No record that arrived earlier is in the reach of one that arrived at this time or comes after it in the log.

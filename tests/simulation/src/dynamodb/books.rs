@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Item;
 use crate::Millis;
+use crate::kinesis::EPOCH;
 
 /// How far a lease is, in the KCL's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +24,12 @@ pub(crate) enum Checkpoint {
 pub(crate) struct Books {
     /// When each shard was at its end.
     pub(crate) ended: BTreeMap<String, Millis>,
+    /// When the first lease was written: from then on every record counts.
+    pub(crate) begin: Option<Millis>,
+    /// At which time reading of a shard began, where a lease says so.
+    starts: BTreeMap<String, Millis>,
+    /// When the first worker was started: reading does not begin earlier.
+    pub(crate) first_worker: Option<Millis>,
     /// Leases that were deleted: a call that was on its way for long may write one again.
     deleted: BTreeSet<String>,
     /// How far each shard ever was.
@@ -56,6 +63,25 @@ impl Books {
             })
     }
 
+    /// When reading of the shard began; `None` when it began with the oldest record, or did not.
+    pub(crate) fn start(&self, shard: &str) -> Option<Millis> {
+        self.starts.get(shard).copied()
+    }
+
+    /// Reading begins at the time of the service, be it known in whole seconds.
+    fn note_start(&mut self, now: Millis, key: &str, after: &Item) {
+        let Some(at) = after.get("penstockStartAtMillis").and_then(|value| value["N"].as_str()?.parse::<Millis>().ok())
+        else {
+            return;
+        };
+        let earliest = self.first_worker.unwrap_or(0) / 1000 * 1000;
+        match at.checked_sub(EPOCH).filter(|at| (earliest..=now).contains(at)) {
+            // What was written first stands: whoever comes later must begin there, too.
+            Some(at) => drop(self.starts.entry(key.to_owned()).or_insert(at)),
+            None => self.violations.push(format!("reading of {key} begins at {at}, when no worker asked for the time")),
+        }
+    }
+
     /// A row is written, created or deleted.
     pub(super) fn note(&mut self, now: Millis, key: &str, before: Option<&Item>, after: Option<&Item>) {
         if !key.starts_with("shardId-") {
@@ -66,6 +92,8 @@ impl Books {
             self.deleted.insert(key.to_owned());
             return;
         };
+        self.begin.get_or_insert(now);
+        self.note_start(now, key, after);
         if before.is_none() && self.deleted.remove(key) {
             *self.counts.entry("deleted leases written again").or_default() += 1;
             self.reached.remove(key);

@@ -174,6 +174,21 @@ impl Table {
         Self { exists_from, ..Self::default() }
     }
 
+    /// What a KCL application leaves that was to begin with the newest record and had not read anything yet.
+    pub(crate) fn leases_of_kcl(&mut self, shards: &[String]) {
+        for shard in shards {
+            let lease = [
+                ("leaseKey", json!({ "S": shard })),
+                ("leaseCounter", json!({ "N": "3" })),
+                ("checkpoint", json!({ "S": "LATEST" })),
+                ("checkpointSubSequenceNumber", json!({ "N": "0" })),
+                ("ownerSwitchesSinceCheckpoint", json!({ "N": "0" })),
+            ];
+            let lease = lease.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            self.rows.insert(shard.clone(), lease);
+        }
+    }
+
     /// The rows as a read sees them.
     fn seen(&self, request: &Request<'_>, is_consistent: bool) -> BTreeMap<String, Item> {
         let mut rows = self.rows.clone();

@@ -1,11 +1,14 @@
 //! The calls that a consumer makes, as JSON in and out.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{EPOCH, Entry, Kinesis, Shard};
 use crate::Millis;
+use crate::mutation::Mutation;
 use crate::net::Answer;
 
 /// Reads of one shard in one second.
@@ -25,7 +28,16 @@ pub(crate) struct Mood {
 }
 
 /// Why a call is refused.
-struct Refusal(&'static str, String);
+pub(super) struct Refusal(pub(super) &'static str, pub(super) String);
+
+/// Where reading is to begin.
+pub(super) struct StartingPlace<'a> {
+    pub(super) kind: &'a str,
+    pub(super) sequence: Option<&'a str>,
+    pub(super) time: &'a Value,
+    /// A sequence number is one of a record that there is or was.
+    pub(super) is_of_a_record: bool,
+}
 
 impl From<Refusal> for Answer {
     fn from(Refusal(code, message): Refusal) -> Self {
@@ -44,28 +56,36 @@ impl Kinesis {
             "ListShards" => self.list_shards(now, &body, mood)?,
             "GetShardIterator" => self.get_shard_iterator(now, &body)?,
             "GetRecords" => self.get_records(now, &body, mood)?,
+            "DescribeStreamSummary" => Ok(self.describe_stream_summary()),
+            "DescribeStreamConsumer" => self.describe_stream_consumer(now, &body)?,
+            "RegisterStreamConsumer" => self.register_stream_consumer(now, &body)?,
+            "SubscribeToShard" => return self.subscribe_to_shard(now, &body),
             other => return Err(format!("Kinesis does not know {other} here")),
         };
         Ok(answer.map_or_else(Answer::from, |body| Answer::Http { status: 200, body: body.to_string() }))
     }
 
     fn list_shards(&self, now: Millis, body: &Value, mood: Mood) -> Result<Result<Value, Refusal>, String> {
-        let after = match body["NextToken"].as_str() {
-            Some(token) => token.to_owned(),
-            None if body["ShardFilter"]["Type"] == "FROM_TRIM_HORIZON" => String::new(),
-            None => return Err(format!("a listing of {body}")),
-        };
+        let (after, since) = listing(body).ok_or_else(|| format!("a listing of {body}"))?;
+        let most = body["MaxResults"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(self.page);
+        let most = most.min(self.page);
         let then = now.saturating_sub(mood.stale_by);
-        let visible =
-            self.shards.iter().filter(|(id, shard)| **id > after && (shard.born <= then || shard.parents.is_empty()));
-        let mut page: Vec<_> = visible.take(self.page + 1).collect();
-        let more = page.len() > self.page;
-        page.truncate(self.page);
+        let visible = |(id, shard): &(&String, &Shard)| {
+            **id > after
+                && (shard.born <= then || shard.parents.is_empty())
+                && shard.closed.is_none_or(|closed| closed.at > then || EPOCH + closed.at >= since)
+        };
+        let mut page: Vec<_> = self.shards.iter().filter(visible).take(most + 1).collect();
+        let more = page.len() > most;
+        page.truncate(most);
         let last = page.last().map(|(id, _)| (*id).clone());
-        let shards: Vec<_> = page.into_iter().map(|(id, shard)| listed(id, shard, then)).collect();
+        let mut shards: Vec<_> = page.into_iter().map(|(id, shard)| listed(id, shard, then)).collect();
+        if let Some(mutation) = self.mutation {
+            shards.iter_mut().for_each(|shard| mutation.listed(since > 0, shard));
+        }
         let mut answer = json!({ "Shards": shards });
         if let Some(last) = last.filter(|_| more) {
-            answer["NextToken"] = last.into();
+            answer["NextToken"] = format!("{last}/{since}").into();
         }
         Ok(Ok(answer))
     }
@@ -73,34 +93,45 @@ impl Kinesis {
     fn get_shard_iterator(&self, now: Millis, body: &Value) -> Result<Result<Value, Refusal>, String> {
         let id = body["ShardId"].as_str().ok_or("an iterator for no shard")?;
         let Some(shard) = self.shards.get(id) else { return Ok(Err(no_shard(id))) };
-        let sequence = || body["StartingSequenceNumber"].as_str().and_then(|text| text.parse::<u128>().ok());
+        let place = StartingPlace {
+            kind: body["ShardIteratorType"].as_str().ok_or("an iterator of no type")?,
+            sequence: body["StartingSequenceNumber"].as_str(),
+            time: &body["Timestamp"],
+            is_of_a_record: true,
+        };
+        let index = self.index(shard, &place)?;
+        Ok(index.map(|index| json!({ "ShardIterator": self.token(now, id, index) })))
+    }
+
+    /// The place in the shard's log from where reading goes on.
+    pub(super) fn index(&self, shard: &Shard, place: &StartingPlace<'_>) -> Result<Result<usize, Refusal>, String> {
         let foreign = || {
             let text =
                 "StartingSequenceNumber used in GetShardIterator is invalid because it did not come from this stream.";
             Refusal("InvalidArgumentException", text.into())
         };
-        let index = match body["ShardIteratorType"].as_str() {
-            Some("TRIM_HORIZON") => shard.trimmed,
-            Some("LATEST") => shard.log.len(),
-            Some("AT_TIMESTAMP") => {
-                let seconds = body["Timestamp"].as_f64().ok_or("an iterator at no time")?;
-                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time of this century")]
-                let at = (seconds * 1000.0).round() as Millis;
+        Ok(Ok(match place.kind {
+            "TRIM_HORIZON" => shard.trimmed,
+            "LATEST" => shard.log.len(),
+            "AT_TIMESTAMP" if self.mutation == Some(Mutation::NoWindow) => shard.log.len(),
+            "AT_TIMESTAMP" => {
+                let at = time(place.time).ok_or("a read at no time")?;
                 shard.log.partition_point(|entry| EPOCH + entry.arrival < at)
             }
-            Some(kind @ ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER")) => {
-                let sequence = sequence().ok_or("an iterator at no sequence number")?;
+            "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER" => {
+                let sequence = place.sequence.and_then(|text| text.parse::<u128>().ok());
+                let sequence = sequence.ok_or("a read at no sequence number")?;
                 let last = shard.closed.map(|closed| closed.sequence).or_else(|| shard.log.last().map(|e| e.sequence));
-                if sequence < shard.first_sequence || last.is_none_or(|last| sequence > last) {
+                let is_too_far = place.is_of_a_record && last.is_none_or(|last| sequence > last);
+                if sequence < shard.first_sequence || is_too_far {
                     return Ok(Err(foreign()));
                 }
                 let at = shard.log.partition_point(|entry| entry.sequence < sequence);
                 let is_there = shard.log.get(at).is_some_and(|entry| entry.sequence == sequence);
-                if kind == "AFTER_SEQUENCE_NUMBER" && is_there { at + 1 } else { at }
+                if place.kind == "AFTER_SEQUENCE_NUMBER" && is_there { at + 1 } else { at }
             }
-            other => return Err(format!("an iterator of the type {other:?}")),
-        };
-        Ok(Ok(json!({ "ShardIterator": self.token(now, id, index) })))
+            other => return Err(format!("a read from a place of the type {other:?}")),
+        }))
     }
 
     fn get_records(&mut self, now: Millis, body: &Value, mood: Mood) -> Result<Result<Value, Refusal>, String> {
@@ -128,12 +159,12 @@ impl Kinesis {
         let from = index.max(shard.trimmed);
         let to = if mood.empty { from } else { from.saturating_add(limit).min(shard.log.len()) };
         let records: Vec<_> = shard.log[from..to].iter().map(record).collect();
-        let behind = shard.log.get(to).map_or(0, |next| (now - next.arrival).max(1));
+        let behind = shard.log.get(to).map_or(0, |next| now.saturating_sub(next.arrival).max(1));
         let mut answer = json!({ "Records": records, "MillisBehindLatest": behind });
         if to < shard.log.len() || shard.is_open() {
             answer["NextShardIterator"] = format!("{now}/{id}/{to}/{stream}").into();
         } else if !mood.childless_end {
-            answer["ChildShards"] = self.children(&id).into();
+            answer["ChildShards"] = children(&self.shards, &id).into();
         }
         Ok(Ok(answer))
     }
@@ -141,15 +172,37 @@ impl Kinesis {
     fn token(&self, now: Millis, id: &str, index: usize) -> String {
         format!("{now}/{id}/{index}/{}", self.begins.len())
     }
-
-    fn children(&self, id: &str) -> Vec<Value> {
-        let children = self.shards.iter().filter(|(_, shard)| shard.parents.iter().any(|parent| parent == id));
-        let describe = |(id, shard): (&String, &Shard)| json!({ "ShardId": id, "ParentShards": shard.parents, "HashKeyRange": hash_range(shard) });
-        children.map(describe).collect()
-    }
 }
 
-fn no_shard(id: &str) -> Refusal {
+pub(super) fn children(shards: &BTreeMap<String, Shard>, id: &str) -> Vec<Value> {
+    let children = shards.iter().filter(|(_, shard)| shard.parents.iter().any(|parent| parent == id));
+    let describe = |(id, shard): (&String, &Shard)| json!({ "ShardId": id, "ParentShards": shard.parents, "HashKeyRange": hash_range(shard) });
+    children.map(describe).collect()
+}
+
+/// After which shard a listing goes on, and since when its shards must have been open.
+fn listing(body: &Value) -> Option<(String, Millis)> {
+    if let Some(token) = body["NextToken"].as_str() {
+        let (after, since) = token.split_once('/')?;
+        return Some((after.to_owned(), since.parse().ok()?));
+    }
+    let since = match body["ShardFilter"]["Type"].as_str() {
+        Some("FROM_TRIM_HORIZON") => 0,
+        Some("FROM_TIMESTAMP") => time(&body["ShardFilter"]["Timestamp"])?,
+        // Somebody asks for the time.
+        None if body["MaxResults"] == 1 => 0,
+        _ => return None,
+    };
+    Some((String::new(), since))
+}
+
+/// Milliseconds since the Unix epoch.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time of this century")]
+fn time(seconds: &Value) -> Option<Millis> {
+    Some((seconds.as_f64()? * 1000.0).round() as Millis)
+}
+
+pub(super) fn no_shard(id: &str) -> Refusal {
     Refusal("ResourceNotFoundException", format!("Shard {id} in stream events under account 0 does not exist"))
 }
 
@@ -170,7 +223,7 @@ fn listed(id: &str, shard: &Shard, then: Millis) -> Value {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "milliseconds of this century fit")]
-fn record(entry: &Entry) -> Value {
+pub(super) fn record(entry: &Entry) -> Value {
     json!({
         "SequenceNumber": entry.sequence.to_string(),
         "ApproximateArrivalTimestamp": (EPOCH + entry.arrival) as f64 / 1000.0,

@@ -2,21 +2,27 @@
 //! created again.
 
 mod api;
+mod events;
+mod fan_out;
+mod repeats;
 mod shards;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use penstock_contract::{Position, Sequence};
+use penstock_contract::{ArrivalMillis, Position, Sequence};
 use penstock_stream::{HashKey, HashRange, user_records};
 
 pub(crate) use api::Mood;
+pub(crate) use fan_out::{FanOut, Push};
 
 use crate::Millis;
+use crate::mutation::Mutation;
+use crate::plan::Window;
 use crate::record::UserRecord;
 
 /// Where the world's clock begins, in milliseconds since the Unix epoch: long ago, so that whoever takes the time from
-/// this machine begins after everything that is put.
+/// this machine begins after everything that is put. A whole second, as the dates of answers have no others.
 pub(crate) const EPOCH: Millis = 1_700_000_000_000;
 /// Sequence numbers are longer than DynamoDB's and JSON's numbers.
 const FIRST_SEQUENCE: u128 = 49_000_000_000_000_000_000_000_000_000_000_000;
@@ -38,6 +44,16 @@ pub(crate) struct Kinesis {
     pub(super) begins: Vec<u128>,
     next_shard: u32,
     next_sequence: u128,
+    /// The latest arrival: no two stream records arrive in the same millisecond.
+    latest_arrival: Millis,
+    /// How far back records make others repeats.
+    pub(crate) window: Option<Window>,
+    /// The records that are repeats.
+    pub(crate) repeats: BTreeSet<u64>,
+    /// How many of them repeat a record of a shard that theirs was made from.
+    pub(crate) inherited_repeats: u64,
+    pub(crate) fan_out: FanOut,
+    pub(crate) mutation: Option<Mutation>,
     /// How many iterators ran out, and how often a shard's throughput was used up.
     pub(crate) expired_iterators: u64,
     pub(crate) exceeded: u64,
@@ -81,6 +97,11 @@ impl Shard {
         self.closed.is_none()
     }
 
+    /// When it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Millis> {
+        self.closed.map(|closed| closed.at)
+    }
+
     /// All records that were ever put, in order.
     pub(crate) fn records(&self) -> impl Iterator<Item = &UserRecord> {
         self.log.iter().flat_map(|entry| &entry.records)
@@ -105,6 +126,12 @@ impl Kinesis {
             begins: vec![FIRST_SEQUENCE],
             next_shard: 0,
             next_sequence: FIRST_SEQUENCE,
+            latest_arrival: 0,
+            window: None,
+            repeats: BTreeSet::new(),
+            inherited_repeats: 0,
+            fan_out: FanOut::default(),
+            mutation: None,
             expired_iterators: 0,
             exceeded: 0,
         };
@@ -120,21 +147,24 @@ impl Kinesis {
     /// Puts a stream record into the shard that takes the hash key; says into which.
     pub(crate) fn put(&mut self, now: Millis, hash: u128, key: &str, data: Bytes) -> Option<String> {
         let sequence = self.sequence();
-        let (id, shard) = self
-            .shards
-            .iter_mut()
-            .find(|(_, shard)| shard.is_open() && (shard.first_hash..=shard.last_hash).contains(&hash))?;
+        let arrival = now.max(self.latest_arrival + 1);
+        self.latest_arrival = arrival;
+        let takes = |shard: &Shard| shard.is_open() && (shard.first_hash..=shard.last_hash).contains(&hash);
+        let (id, shard) = self.shards.iter().find(|&(_, shard)| takes(shard))?;
+        let id = id.clone();
         let stream_record = penstock_stream::StreamRecord {
             sequence: Sequence::parse(&sequence.to_string()).ok()?,
             partition_key: key.into(),
-            arrival: penstock_contract::ArrivalMillis(0),
+            arrival: ArrivalMillis((EPOCH + arrival).cast_signed()),
             data: data.clone(),
         };
         let takes = HashRange { start: HashKey(shard.first_hash), end_inclusive: HashKey(shard.last_hash) };
         let records = user_records(&penstock_contract::ShardId::new(id.as_str()), &takes, stream_record);
-        let records = records.iter().map(UserRecord::read).collect::<Result<_, _>>().ok()?;
-        shard.log.push(Entry { sequence, arrival: now, key: key.to_owned(), data, records });
-        Some(id.clone())
+        let records = records.iter().map(UserRecord::read).collect::<Result<Vec<_>, _>>().ok()?;
+        self.note_repeats(&id, &records);
+        let entry = Entry { sequence, arrival, key: key.to_owned(), data, records };
+        self.shards.get_mut(&id)?.log.push(entry);
+        Some(id)
     }
 
     /// Deletes what is older than the retention; says which records that were.
@@ -166,6 +196,7 @@ impl Kinesis {
             shard.trimmed = shard.log.len();
             self.expired.insert(self.full_name(&id, self.begins.len() - 1), shard);
         }
+        self.fan_out.clear();
         self.exists_from = back_at;
         self.next_shard = 0;
         let begin = self.sequence();

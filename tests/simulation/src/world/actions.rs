@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use penstock_api::plan::PipelineRef;
 use penstock_api::spec::StartAt;
-use penstock_consumer::{ConsumerConfig, WorkerId};
+use penstock_consumer::{ConsumerConfig, FanOut, RepeatWindow, WorkerId};
 
 use super::{Event, Partition, Running, Then, World, sink_name, table_name};
 use crate::Millis;
 use crate::mutation::Mutation;
-use crate::plan::{Action, Slot};
-use crate::process::Process;
+use crate::plan::{Action, Slot, Start, Window};
+use crate::process::{Clock, Process};
+use crate::record::ID_FIELD;
 use crate::sink::SimSink;
 
 impl World {
@@ -51,7 +52,9 @@ impl World {
             return;
         }
         place.generation += 1;
-        place.parts = place.parts.max(1);
+        if place.parts == 0 {
+            place.parts = if self.plan.mixed_recipes { 1 + slot.worker as u64 % 3 } else { 1 };
+        }
         if place.name.is_empty() || !same_id {
             place.name = format!("s{}w{}.{}", slot.sink, slot.worker, place.generation);
         }
@@ -69,10 +72,17 @@ impl World {
             failing_pushes: weather.failing_pushes,
             ignores_recipes: self.mutation == Some(Mutation::OtherRecipe),
         };
-        match Process::start(self.now, config, sink) {
+        let clock = if self.plan.wrong_clocks { Clock::wrong(&mut self.luck) } else { Clock::right() };
+        if let Some(table) = self.dynamodb.tables.get_mut(&table_name(slot.sink)) {
+            table.books.first_worker.get_or_insert(self.now);
+        }
+        match Process::start(self.now, clock, config, sink) {
             Ok(process) => {
-                self.tell(&name, || format!("starts, recipe {parts}"));
+                self.tell(&name, || format!("starts, recipe {parts}, {clock}"));
                 self.count("workers started");
+                if self.plan.wrong_clocks {
+                    self.count("workers with wrong clocks");
+                }
                 self.processes.insert(id, Running { process, slot, name, is_paused: false, then: None });
             }
             Err(error) => self.violations.push(format!("a process cannot be started: {error}")),
@@ -86,9 +96,16 @@ impl World {
             stream: "events".to_owned(),
             lease_table: table_name(slot.sink),
             worker_id: WorkerId::new(name),
-            start_at: StartAt::TrimHorizon,
-            fan_out: None,
-            repeats: None,
+            start_at: if self.plan.start == Start::TrimHorizon { StartAt::TrimHorizon } else { StartAt::Latest },
+            fan_out: self.plan.fan_out.map(|subscriptions| FanOut {
+                renew_after: Duration::from_millis(subscriptions.renewed_after),
+                ..FanOut::new(sink_name(slot.sink))
+            }),
+            repeats: self.plan.window.map(|Window { millis, records }| RepeatWindow {
+                id_field: ID_FIELD.to_owned(),
+                millis,
+                records,
+            }),
             dead_letters_bucket: "letters".to_owned(),
             dead_letters_prefix: "dead/".to_owned(),
             failover: Duration::from_millis(self.plan.failover),

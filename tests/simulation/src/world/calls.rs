@@ -3,26 +3,27 @@
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use super::{Event, World, describe, table_name};
+use super::{Event, Partition, World, describe, table_name};
 use crate::Millis;
-use crate::dynamodb::Checkpoint;
-use crate::kinesis::Mood;
+use crate::dynamodb::{Checkpoint, Table};
+use crate::kinesis::{EPOCH, Mood, Push, Shard};
 use crate::mutation::Mutation;
-use crate::net::{Answer, Call, Sent, Service};
+use crate::net::{Answer, Call, Reply, Sent, Service};
+use crate::plan::Start;
 use crate::sink::{SinkAnswer, SinkCall};
 
 /// A call on its way to a service.
 pub(super) struct Flight {
     process: usize,
     call: Call,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Reply>,
     fate: Fate,
 }
 
 /// An answer on its way back.
 pub(super) struct Delivery {
-    answer: oneshot::Sender<Answer>,
-    value: Answer,
+    answer: oneshot::Sender<Reply>,
+    reply: Reply,
 }
 
 /// What is to become of a call.
@@ -141,7 +142,19 @@ impl World {
             Fate::Crash { effect } => return self.crash_at_call(process, effect),
         };
         let delay = self.delay();
-        self.after(delay, Event::Deliver(Box::new(Delivery { answer, value })));
+        let reply = Reply { answer: value, date: self.date(process) };
+        self.after(delay, Event::Deliver(Box::new(Delivery { answer, reply })));
+    }
+
+    /// The time at the services.
+    fn date(&self, process: usize) -> Millis {
+        let now = EPOCH + self.now;
+        match self.processes.get(&process) {
+            Some(running) if self.mutation == Some(Mutation::MachineTime) => {
+                now.saturating_add_signed(running.process.rate.wall_error)
+            }
+            _ => now,
+        }
     }
 
     fn crash_at_call(&mut self, process: usize, effect: bool) {
@@ -155,9 +168,39 @@ impl World {
         }
     }
 
+    fn push_later(&mut self, process: usize, subscription: u64) {
+        let wait = self.rng.u64(10..300);
+        self.after(wait, Event::Push { process, subscription });
+    }
+
+    /// Something may be pushed, or a subscription may end.
+    pub(super) fn push(&mut self, process: usize, subscription: u64) {
+        let Some(running) = self.processes.get(&process) else { return };
+        let (slot, name, weather) = (running.slot, running.name.clone(), self.weather);
+        let is_cut = |cut: &&Partition| cut.slot == slot && cut.service == Service::Kinesis && self.now < cut.until;
+        let cut = self.partitions.iter().find(is_cut).map(|cut| cut.resets);
+        let roll = self.rng.u32(0..10_000);
+        let most = if self.rng.u32(0..10_000) < weather.odd_reads { self.rng.usize(1..5) } else { 1_000 };
+        let push = match cut {
+            Some(false) => return self.push_later(process, subscription),
+            Some(true) => Push::Breaks,
+            None if roll < weather.lost_answer / 4 => Push::Breaks,
+            None if roll < (weather.lost_answer + weather.failed) / 4 => Push::Fails,
+            None => Push::Records(most),
+        };
+        let pushed = self.kinesis.push(self.now, subscription, push);
+        self.count(if pushed.is_some() { "pushes" } else { "subscriptions that ended" });
+        match pushed {
+            Some((_, 0)) => {}
+            Some((shard, records)) => self.tell(&name, || format!("is pushed {records} records of {shard}")),
+            None => return self.tell(&name, || format!("has no subscription any more: {push:?}")),
+        }
+        self.push_later(process, subscription);
+    }
+
     /// An answer is at its process, which may be dead or may have given up.
     pub(super) fn deliver(&mut self, delivery: Delivery) {
-        drop(delivery.answer.send(delivery.value));
+        drop(delivery.answer.send(delivery.reply));
     }
 
     fn serve(&mut self, process: usize, call: &Call) -> Answer {
@@ -166,7 +209,11 @@ impl World {
             Call::Http(call) => match call.service {
                 Service::Kinesis => {
                     let mood = self.mood();
-                    self.kinesis.answer(self.now, &call.operation, &call.body, mood)
+                    let answer = self.kinesis.answer(self.now, &call.operation, &call.body, mood);
+                    for subscription in std::mem::take(&mut self.kinesis.fan_out.begun) {
+                        self.push_later(process, subscription);
+                    }
+                    answer
                 }
                 Service::DynamoDb => {
                     let stale_by = self.rng.u64(0..3_000);
@@ -190,11 +237,17 @@ impl World {
         if self.rng.u32(0..10_000) < self.weather.spoiled {
             self.count("batches spoiled");
             if self.rng.bool() {
-                self.stores[call.sink].take(self.now, process, call, &self.kinesis);
+                self.store(process, call);
             }
             return Answer::Sink(SinkAnswer::Gone);
         }
-        Answer::Sink(self.stores[call.sink].take(self.now, process, call, &self.kinesis))
+        Answer::Sink(self.store(process, call))
+    }
+
+    pub(super) fn store(&mut self, process: usize, call: &SinkCall) -> SinkAnswer {
+        let table = self.dynamodb.tables.get(&table_name(call.sink));
+        let start = table.and_then(|table| table.books.start(call.range.shard.as_str())).unwrap_or(0);
+        self.stores[call.sink].take(self.now, process, call, &self.kinesis, start)
     }
 
     /// No child's first apply before all its parents' ends.
@@ -202,11 +255,24 @@ impl World {
         let shard = call.range.shard.as_str();
         let Some(table) = self.dynamodb.tables.get(&table_name(call.sink)) else { return };
         for parent in self.kinesis.parents(shard, &call.range.end_inclusive) {
-            let was_never_read = !self.kinesis.shards.contains_key(&parent) && !table.rows.contains_key(&parent);
+            // A lease that is written late, of a shard that is gone, changes nothing.
+            let ranges = &self.stores[call.sink].ranges;
+            let was_never_read = if self.kinesis.shards.contains_key(&parent) {
+                !table.rows.contains_key(&parent) && self.ended_before_reading(table, &parent)
+            } else {
+                !ranges.contains_key(&self.kinesis.shard_with(&parent, &call.range.end_inclusive))
+            };
             if !table.books.ended.contains_key(&parent) && !was_never_read {
                 self.violations.push(format!("{shard} is applied before its parent {parent} is at its end"));
             }
         }
+    }
+
+    /// Whether a shard had ended when somebody began with the newest record of the stream.
+    pub(super) fn ended_before_reading(&self, table: &Table, shard: &str) -> bool {
+        let ended = self.kinesis.shards.get(shard).and_then(Shard::ended);
+        self.plan.start == Start::Latest
+            && ended.is_some_and(|ended| table.books.begin.is_some_and(|begin| ended <= begin))
     }
 
     fn mood(&mut self) -> Mood {

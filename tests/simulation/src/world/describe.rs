@@ -60,8 +60,11 @@ fn kinesis(body: &Value) -> String {
         );
     }
     let text = |name: &str| body[name].as_str().unwrap_or_default();
-    let sequence = text("StartingSequenceNumber");
-    format!("{} {} {}", text("ShardId"), text("ShardIteratorType"), tail(sequence))
+    let position = &body["StartingPosition"];
+    let either =
+        |asked: &str, subscribed: &str| position[subscribed].as_str().unwrap_or_else(|| text(asked)).to_owned();
+    let sequence = either("StartingSequenceNumber", "SequenceNumber");
+    format!("{} {} {}", text("ShardId"), either("ShardIteratorType", "Type"), tail(&sequence))
 }
 
 fn dynamodb(body: &Value) -> String {
@@ -102,6 +105,7 @@ fn attributes<'a>(all: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
 fn answered(call: &Call, answer: &Answer) -> String {
     match answer {
         Answer::Sink(answer) => format!("{answer:?}"),
+        Answer::Events(_) => "subscribed".to_owned(),
         Answer::Reset => "nonsense".to_owned(),
         Answer::Http { status: 200, body } => {
             let body = serde_json::from_str::<Value>(body).unwrap_or(Value::Null);

@@ -22,10 +22,9 @@ use crate::dynamodb::{DynamoDb, Table};
 use crate::kinesis::Kinesis;
 use crate::letters::Letters;
 use crate::mutation::Mutation;
-use crate::net::{Answer, Service};
-use crate::plan::{Action, Plan, Put, Slot, Weather};
+use crate::net::{Reply, Service};
+use crate::plan::{Action, Plan, Put, Slot, Start, Weather};
 use crate::process::{Ended, Process};
-use crate::record;
 use crate::sink::SinkCall;
 use crate::store::Store;
 use calls::{Delivery, Flight};
@@ -64,6 +63,11 @@ enum Event {
     Put(usize),
     Arrive(Box<Flight>),
     Deliver(Box<Delivery>),
+    /// Records are pushed to a process that has subscribed.
+    Push {
+        process: usize,
+        subscription: u64,
+    },
     Resume(usize),
     Kill(usize),
     /// A mutation: what the sink said was done.
@@ -109,6 +113,8 @@ struct Partition {
 
 struct World {
     rng: Rng,
+    /// Of its own, so that the schedules without it stay what they were.
+    luck: Rng,
     plan: Plan,
     weather: Weather,
     mutation: Option<Mutation>,
@@ -124,7 +130,7 @@ struct World {
     places: BTreeMap<Slot, Place>,
     partitions: Vec<Partition>,
     /// Nobody will ever answer these.
-    hung: Vec<oneshot::Sender<Answer>>,
+    hung: Vec<oneshot::Sender<Reply>>,
     /// When records were deleted by retention.
     trimmed: BTreeMap<u64, Millis>,
     is_calm: bool,
@@ -139,13 +145,23 @@ struct World {
 
 impl World {
     fn new(mut rng: Rng, mutation: Option<Mutation>, traced: bool) -> Self {
+        let luck = Rng::with_seed(rng.get_seed() ^ 0x00C1_0CC5);
         let plan = Plan::of(&mut rng);
         let mut kinesis = Kinesis::new(plan.shards);
         kinesis.retention = plan.retention;
         kinesis.iterator_life = plan.iterator_life;
         kinesis.page = plan.shards_a_page;
         kinesis.exists_from = plan.stream_from;
-        let table = |sink| (table_name(sink), Table::existing_from(plan.table_from));
+        kinesis.window = plan.window;
+        kinesis.fan_out.lives = plan.fan_out.map_or(0, |subscriptions| subscriptions.live);
+        // Where reading begins at a time, it would not be the window that is noticed.
+        kinesis.mutation = mutation.filter(|_| plan.start == Start::TrimHorizon);
+        let kcl_leases = if plan.start == Start::LatestOfKcl { kinesis.open_shards() } else { Vec::new() };
+        let table = |sink| {
+            let mut table = Table::existing_from(plan.table_from);
+            table.leases_of_kcl(&kcl_leases);
+            (table_name(sink), table)
+        };
         let tables = (0..plan.sinks.len()).map(table).collect();
         let dynamodb = DynamoDb { tables, page: plan.rows_a_page, mutation, stale_reads: 0 };
         let stores = plan.sinks.iter().map(|_| Store::new(mutation)).collect();
@@ -173,6 +189,7 @@ impl World {
             traced,
             trace: Vec::new(),
             rng,
+            luck,
             plan,
         };
         world.schedule();
@@ -246,11 +263,12 @@ impl World {
             Event::Put(n) => self.put(n),
             Event::Arrive(flight) => self.arrive(*flight),
             Event::Deliver(delivery) => self.deliver(*delivery),
+            Event::Push { process, subscription } => self.push(process, subscription),
             Event::Resume(id) => self.resume(id),
             Event::Kill(id) => self.kill(id, "a twin is killed"),
             Event::LateEffect(id, call) => {
                 if self.processes.contains_key(&id) {
-                    self.stores[call.sink].take(self.now, id, &call, &self.kinesis);
+                    self.store(id, &call);
                 }
             }
             Event::Calm => self.calm(),
@@ -265,13 +283,13 @@ impl World {
         }
         let Put { records, .. } = &self.plan.puts[n];
         let mut aggregator = Aggregator::new(1 << 20);
-        for (number, key, value, fate) in records {
-            let data = Bytes::from(record::write(*number, key, *value, *fate));
-            if aggregator.push(&key.as_str().into(), None, data).is_err() {
+        for content in records {
+            let data = Bytes::from(content.write());
+            if aggregator.push(&content.key.as_str().into(), None, data).is_err() {
                 self.violations.push("an aggregate is too large".to_owned());
             }
         }
-        let numbers = format!("{:?}", records.iter().map(|(number, ..)| number).collect::<Vec<_>>());
+        let numbers = format!("{:?}", records.iter().map(|content| content.number).collect::<Vec<_>>());
         let Some(aggregate) = aggregator.finish() else { return };
         let entry = aggregate.entry;
         let hash = entry.explicit_hash_key.unwrap_or_else(|| HashKey::of_partition_key(&entry.partition_key));

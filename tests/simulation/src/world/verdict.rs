@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use penstock_contract::Position;
+
 use super::calls::has_passed;
 use super::{END_PATIENCE, Event, LOOK_EVERY, Lost, Outcome, PATIENCE, Running, Then, World, sink_name, table_name};
 use crate::dynamodb::{Checkpoint, Item, Table, checkpoint, known_sequence};
+use crate::kinesis::Shard;
+use crate::plan::Start;
 use crate::record::{Fate, UserRecord};
 
 impl World {
@@ -74,7 +78,11 @@ impl World {
 
     fn restless_shard(&self, table: &Table, sink: usize, id: &str) -> Option<String> {
         let shard = &self.kinesis.shards[id];
-        let Some(row) = table.rows.get(id) else { return Some(format!("{id} has no lease")) };
+        let Some(row) = table.rows.get(id) else {
+            // What it should have had is judged at the end.
+            let is_passed_over = self.plan.start == Start::Latest && !shard.is_open() && table.books.begin.is_some();
+            return (!is_passed_over).then(|| format!("{id} has no lease"));
+        };
         let checkpoint = checkpoint(row).unwrap_or(Checkpoint::Begin);
         if row.contains_key("pendingCheckpoint") {
             return Some(format!("{id} has a range pinned"));
@@ -90,22 +98,26 @@ impl World {
         if shard.is_open() && !living.any(|running| Some(running.name.as_str()) == owner) {
             return Some(format!("{id} is with nobody who lives: {owner:?}"));
         }
-        let next = shard.untrimmed().find(|record| !has_passed(checkpoint, &record.position))?;
+        let start = table.books.start(id).unwrap_or(0);
+        let mut waiting = shard.untrimmed().filter(|record| record.arrival >= start);
+        let next = waiting.find(|record| !has_passed(checkpoint, &record.position))?;
         Some(format!("record {} of {id} at {} is not committed", next.number, next.position))
     }
 
     fn judge(&mut self) {
         for sink in 0..self.stores.len() {
-            let lost = self.lost(sink);
+            let (lost, left_out) = (self.lost(sink), self.left_out(sink));
             let full = |(id, record): (&str, &'_ UserRecord)| self.kinesis.shard_with(id, &record.position);
             let names: Vec<_> = self.kinesis.everything().map(full).collect();
             let all: Vec<_> =
                 self.kinesis.everything().zip(&names).map(|((_, record), name)| (name.as_str(), record)).collect();
-            let mut wrong = self.stores[sink].check(&all, &lost);
+            let mut wrong = self.stores[sink].check(&all, &lost, &left_out);
             wrong.extend(self.wrong_leases(sink));
-            wrong.extend(self.wrong_letters(sink, &lost));
+            wrong.extend(self.wrong_letters(sink, &lost, &left_out));
             *self.coverage.entry("records").or_default() += all.len() as u64;
             *self.coverage.entry("records deleted unread").or_default() += lost.len() as u64;
+            *self.coverage.entry("records from before reading began").or_default() +=
+                left_out.difference(&self.kinesis.repeats).count() as u64;
             self.violations.extend(wrong.into_iter().map(|what| format!("{}: {what}", sink_name(sink))));
         }
     }
@@ -122,6 +134,21 @@ impl World {
         self.kinesis.everything().filter(|(id, record)| is_lost(id, record)).map(|(_, record)| record.number).collect()
     }
 
+    /// Repeats, and records that arrived before reading began.
+    fn left_out(&self, sink: usize) -> Lost {
+        let table = self.dynamodb.tables.get(&table_name(sink));
+        let is_early = |(id, record): &(&str, &UserRecord)| {
+            table.is_some_and(|table| match (table.books.start(id), table.books.begin) {
+                // Whoever wrote the first lease decided where reading begins, for all shards.
+                (Some(start), Some(begin)) if self.plan.start == Start::Latest => record.arrival < start.min(begin),
+                (Some(start), _) => record.arrival < start,
+                (None, _) => !table.rows.contains_key(*id) && self.ended_before_reading(table, id),
+            })
+        };
+        let early = self.kinesis.everything().filter(is_early).map(|(_, record)| record.number);
+        early.chain(self.kinesis.repeats.iter().copied()).collect()
+    }
+
     /// Everybody has gone, so nobody owns anything; and a checkpoint is where the applied ranges end.
     fn wrong_leases(&self, sink: usize) -> Vec<String> {
         let Some(table) = self.dynamodb.tables.get(&table_name(sink)) else { return Vec::new() };
@@ -130,27 +157,40 @@ impl World {
             if let Some(owner) = row.get("leaseOwner") {
                 return Some(format!("{key} still belongs to {owner}"));
             }
-            let Ok(Checkpoint::At(sequence, sub)) = checkpoint(row) else { return None };
+            let checkpoint = checkpoint(row).ok()?;
+            let Checkpoint::At(sequence, sub) = checkpoint else { return None };
             let end = self.stores[sink]
                 .ranges
                 .get(key.as_str())
                 .filter(|_| self.kinesis.first_sequence() <= sequence)
                 .and_then(|ranges| ranges.values().last())
-                .map(|range| (range.end.sequence.as_str().to_owned(), range.end.sub_sequence));
+                .map(|range| &range.end);
+            let reached = end.map(|end| (end.sequence.as_str().to_owned(), end.sub_sequence));
             let expected = (sequence.to_string(), sub);
-            (end.as_ref() != Some(&expected) && self.trimmed.is_empty())
-                .then(|| format!("the checkpoint of {key} is {expected:?}, its last range ends at {end:?}"))
+            let is_right = reached.as_ref() == Some(&expected) || self.are_repeats(key, end, checkpoint);
+            (!is_right && self.trimmed.is_empty())
+                .then(|| format!("the checkpoint of {key} is {expected:?}, its last range ends at {reached:?}"))
         };
         leases.filter_map(wrong).collect()
     }
 
-    fn wrong_letters(&self, sink: usize, lost: &Lost) -> Vec<String> {
+    /// Whether all between the end of the last range and the checkpoint are repeats: nothing is applied for them.
+    fn are_repeats(&self, shard: &str, end: Option<&Position>, checkpoint: Checkpoint) -> bool {
+        let is_between =
+            |record: &&UserRecord| Some(&record.position) > end && has_passed(checkpoint, &record.position);
+        let records = self.kinesis.shards.get(shard).into_iter().flat_map(Shard::records);
+        let mut between = records.filter(is_between).peekable();
+        between.peek().is_some() && between.all(|record| self.kinesis.repeats.contains(&record.number))
+    }
+
+    fn wrong_letters(&self, sink: usize, lost: &Lost, left_out: &Lost) -> Vec<String> {
         let name = sink_name(sink);
         let letter = |record: &&UserRecord| {
             let position = &record.position;
             let key = (name.clone(), position.sequence.to_string(), position.sub_sequence);
             let letters = self.letters.letters.get(&key).copied().unwrap_or(0);
-            (letters != u32::from(record.fate != Fate::Stored) && !lost.contains(&record.number))
+            let expected = u32::from(record.fate != Fate::Stored && !left_out.contains(&record.number));
+            (letters != expected && !lost.contains(&record.number))
                 .then(|| format!("record {} ({:?}) has {letters} dead letters", record.number, record.fate))
         };
         self.kinesis.everything().filter_map(|(_, record)| letter(&record)).collect()
@@ -172,6 +212,11 @@ impl World {
         add("stale reads", self.dynamodb.stale_reads);
         add("iterators that ran out", self.kinesis.expired_iterators);
         add("reads beyond the shard's throughput", self.kinesis.exceeded);
+        add("repeats", self.kinesis.repeats.len() as u64);
+        add("repeats of a record in a shard before", self.kinesis.inherited_repeats);
+        add("schedules that begin with the newest record", u64::from(self.plan.start == Start::Latest));
+        add("schedules with leases of a KCL application", u64::from(self.plan.start == Start::LatestOfKcl));
+        add("subscriptions that were taken over", self.kinesis.fan_out.taken_over);
         add("schedules with retention", u64::from(self.plan.retention.is_some()));
         add("simulated milliseconds", self.now);
         add("schedules", 1);
