@@ -15,8 +15,8 @@ const RANGE_SECONDS: f64 = 0.5;
 /// Writes of the lease row for a range: its pin, and its commit. One, where the next range is closed already.
 const LEASE_WRITES: f64 = 2.0;
 /// From one heartbeat of a worker to the next, and from one look at the lease table to the next (docs/leases.md).
-const HEARTBEAT_SECONDS: f64 = 2.5;
-const LOOK_SECONDS: f64 = 2.375;
+const HEARTBEAT_SECONDS: f64 = 10.0 / 6.0;
+const LOOK_SECONDS: f64 = 0.95 * HEARTBEAT_SECONDS;
 /// What a row of the lease table has, and what a worker's, and the recipe.
 const LEASE_BYTES: f64 = 700.0;
 const WORKER_BYTES: f64 = 200.0;
@@ -173,7 +173,7 @@ pub(super) fn assumptions(load: &Load) -> Vec<String> {
         format!("A call to a service takes {call:.0} ms; rows that come meanwhile share the next aggregate of their shard."),
         format!(
             "A range of a table's sink is closed {RANGE_SECONDS} s after it began and costs {LEASE_WRITES} writes of its lease; a worker writes \
-             a heartbeat every {HEARTBEAT_SECONDS} s and reads its lease table as often."
+             a heartbeat every {HEARTBEAT_SECONDS:.1} s and reads its lease table as often."
         ),
         format!(
             "Pods are as many as the Pipeline says, on Fargate, in the least size that fits; {:.0} µs of processor a request, \

@@ -1,8 +1,8 @@
 //! How a source puts rows into its stream: pure.
 //!
-//! A source does not wait for rows to come together. Each shard has a lane with one call in flight; what comes meanwhile
-//! goes with the next call, in one aggregate (`stages/ingest/src/put/lanes.rs`). So how full an aggregate is follows
-//! from how many requests come while a call is under way.
+//! Each shard has a lane with one aggregate in flight; what comes meanwhile goes with the next one, and where requests come
+//! side by side their rows are gathered for a moment first. Aggregates that start together share a call
+//! (`stages/ingest/src/put/lanes.rs`). So how full an aggregate is follows from how many requests come while a call is under way.
 
 use super::load::{KB, Load};
 
@@ -16,6 +16,10 @@ const AGGREGATE_BYTES: f64 = 4.0 + 16.0 + 33.0;
 const MEMBER_BYTES: f64 = 8.0;
 /// What a partition key takes, with tag and length. Keys differ; next to rows they are little.
 const KEY_BYTES: f64 = 18.0;
+/// The most bytes of a call.
+const MAX_CALL: f64 = 512.0 * KB;
+/// How long rows are gathered where requests come side by side, in seconds.
+const GATHERING: f64 = 0.002;
 /// Rows in one call that are not aggregated.
 const MAX_ENTRIES: f64 = 500.0;
 
@@ -46,11 +50,16 @@ pub(super) fn puts(rows: f64, pods: f64, aggregated: bool, shards: f64, load: &L
     if rows <= 0.0 {
         return Puts::default();
     }
+    let requests = rows / load.rows_per_request / pods;
+    let turn = load.call_seconds + GATHERING * (1.0 - nothing_comes(requests, load.call_seconds));
     let lanes = shards * pods;
-    let parts = rows / load.rows_per_request * shards_of_request(shards, load) / lanes;
-    let calls = calls_of_lane(parts, load.call_seconds);
-    let rows_per_call = rows / lanes / calls;
-    if aggregated { aggregates(rows, rows_per_call, load) } else { singles(rows, lanes, rows_per_call, load) }
+    let parts = requests * shards_of_request(shards, load) / shards;
+    let rows_per_batch = rows / lanes / turns(parts, turn);
+    let put =
+        if aggregated { aggregates(rows, rows_per_batch, load) } else { singles(rows, lanes, rows_per_batch, load) };
+    // What may start at one time shares a call, so a pod makes as many as if it had one lane.
+    let calls = (pods * turns(requests, turn)).max(put.bytes / MAX_CALL).min(put.calls);
+    Puts { calls, ..put }
 }
 
 /// How many shards the rows of one request go to. Each key goes to any shard with the same chance.
@@ -61,11 +70,15 @@ fn shards_of_request(shards: f64, load: &Load) -> f64 {
     shards * (1.0 - missed)
 }
 
-/// Calls a second of a lane, when what is for it comes so often, by chance. A call takes its time; the next begins at
-/// once if anything has come meanwhile, else with the next that comes.
-fn calls_of_lane(parts_per_second: f64, call_seconds: f64) -> f64 {
-    let nothing_came = (-parts_per_second * call_seconds).exp();
-    1.0 / (call_seconds + nothing_came / parts_per_second)
+/// How often it is a lane's turn in a second, when what is for it comes so often, by chance. A turn takes its time; the next begins
+/// at once if anything has come meanwhile, else with the next that comes.
+fn turns(parts_per_second: f64, turn_seconds: f64) -> f64 {
+    1.0 / (turn_seconds + nothing_comes(parts_per_second, turn_seconds) / parts_per_second)
+}
+
+/// The chance that nothing comes in a time.
+fn nothing_comes(parts_per_second: f64, seconds: f64) -> f64 {
+    (-parts_per_second * seconds).exp()
 }
 
 fn aggregates(rows: f64, rows_per_call: f64, load: &Load) -> Puts {
@@ -144,7 +157,7 @@ mod tests {
     fn few_rows_go_each_by_itself() {
         let puts = puts(10.0, 1.0, true, 4.0, &any());
         assert!(near(puts.calls, 10.0, 0.05), "{puts:?}");
-        assert_eq!(puts.units, puts.calls);
+        assert_eq!(puts.units, puts.records);
     }
 
     #[test]
@@ -160,9 +173,17 @@ mod tests {
     #[test]
     fn rows_that_come_during_a_call_go_together() {
         let puts = puts(1_000.0, 1.0, true, 1.0, &any());
-        // While a call takes 15 ms, 15 rows come.
-        assert!(near(puts.calls, 1_000.0 / 15.0, 0.01), "{puts:?}");
+        // While a call takes 15 ms, and rows are gathered for 2, 17 rows come.
+        assert!(near(puts.calls, 1_000.0 / 17.0, 0.01), "{puts:?}");
         assert!(near(puts.units, puts.calls, 0.001), "{puts:?}");
+    }
+
+    #[test]
+    fn shards_share_calls_until_a_call_is_full() {
+        let few = puts(1_000.0, 1.0, true, 4.0, &any());
+        assert!(near(few.calls, 1_000.0 / 17.0, 0.01) && near(few.records, 4.0 * few.calls, 0.03), "{few:?}");
+        let many = puts(100_000.0, 1.0, true, 64.0, &any());
+        assert!(near(many.calls, many.bytes / MAX_CALL, 1e-6), "{many:?}");
     }
 
     #[test]
