@@ -23,6 +23,10 @@ pub(crate) enum Condition {
     Waits(String),
     /// It does not answer.
     Silent(String),
+    /// It cannot be asked yet.
+    Starting(String),
+    /// It cannot be asked any more.
+    Broken(String),
 }
 
 /// What a process said.
@@ -31,6 +35,13 @@ pub(crate) struct Said {
     pub(crate) condition: Condition,
     /// Its metrics as text; empty when it did not answer.
     pub(crate) metrics: String,
+}
+
+impl Said {
+    /// Of a process that was not asked.
+    pub(crate) fn nothing(condition: Condition) -> Self {
+        Self { condition, metrics: String::new() }
+    }
 }
 
 /// Asks. Cheap to clone; all clones share their connections.

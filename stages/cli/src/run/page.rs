@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use penstock_api::spec::Pipeline;
-use penstock_console::{Access, StageAt, Stores, Subject, serve as serve_page};
+use penstock_console::{Access, Fixed, ProcessAt, StageAt, Stores, Subject, serve as serve_page};
 use penstock_runtime::Aws;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ pub(super) async fn serve(args: &Args, pipeline: Pipeline, stages: &Stages, aws:
     let addr = SocketAddr::new(args.bind, args.page_port);
     // Until the end: how the stages drain can be seen, too.
     let stop = CancellationToken::new();
-    let addr = serve_page(addr, access, Arc::new(vec![subject]), stop).await?;
+    let addr = serve_page(addr, access, Arc::new(Fixed(vec![subject])), stop).await?;
     let query = token.map(|token| format!("?token={token}")).unwrap_or_default();
     Ok(format!("{}/{query}", base_url(addr)))
 }
@@ -42,14 +42,16 @@ fn subject(pipeline: Pipeline, stages: &Stages, aws: &Aws) -> Subject {
     let url = |name: &str| urls.get(&name.to_owned()).map(|url| (*url).clone());
     let stages = stages.admin().map(|(name, addr)| StageAt {
         name: name.to_owned(),
-        admin: vec![base_url(addr)],
+        processes: vec![ProcessAt::at(base_url(addr))],
         url: url(name),
+        ..StageAt::default()
     });
     let clients = starting::clients(aws);
     Subject {
         pipeline: Arc::new(pipeline),
         stages: stages.collect(),
         conditions: Vec::new(),
+        trouble: None,
         stores: Some(Stores { kinesis: clients.kinesis, dynamodb: clients.dynamodb, s3: clients.s3 }),
     }
 }
