@@ -1,6 +1,7 @@
 // The page: a list of Pipelines, and one Pipeline with its picture, its last hour and a look inside. It asks again every
 // two seconds, and only for what is new.
 
+import { Answer } from "./answer.js";
 import { Chart, duration, format } from "./chart.js";
 import { GLYPHS, graph } from "./graph.js";
 
@@ -84,13 +85,14 @@ function tell(place, trouble) {
 /** One Pipeline. */
 class Pipeline {
   constructor(namespace, name) {
-    Object.assign(this, { namespace, name, since: 0, span: SPANS[0][0], charts: new Map() });
+    Object.assign(this, { namespace, name, since: 0, span: SPANS[0][0], charts: new Map(), answers: [] });
     this.path = `api/pipelines/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
     this.note = h("div", { ariaLive: "polite" });
     this.troubles = h("div", { ariaLive: "polite" });
     this.watched = h("span", { className: "soft" });
     this.picture = h("section", { className: "scroll" });
     this.grid = h("div", { className: "charts" });
+    this.answered = h("div");
     this.conditions = h("div");
     this.inside = new Inside(this.path);
     const spans = SPANS.map(([ticks, text]) => h("button", { type: "button", textContent: text, ariaPressed: String(ticks === this.span), onclick: (event) => {
@@ -100,7 +102,7 @@ class Pipeline {
     } }));
     main.replaceChildren(h("h1", { textContent: name }), this.note, this.troubles, this.picture,
       h("div", { className: "bar" }, h("h2", {}, "The last hour ", this.watched), ...spans), this.grid,
-      h("br"), this.inside.element, this.conditions);
+      h("br"), this.answered, this.inside.element, this.conditions);
     where.textContent = `${namespace} / ${name}`;
     document.title = `${name} – Penstock`;
   }
@@ -120,7 +122,20 @@ class Pipeline {
       this.charts.get(id).add(lines, HOUR);
     }
     this.inside.know(seen);
+    this.know(seen);
     this.show();
+  }
+
+  /** The charts of what apis answer: made anew only when the Pipeline has others. */
+  know({ answers }) {
+    const key = JSON.stringify(answers);
+    if (key !== this.drawn) {
+      this.answers = answers.map((told) => new Answer(told, (parameters) => ask(`${this.path}/answers/${encodeURIComponent(told.api)}/${told.route}?${new URLSearchParams(parameters)}`)));
+      this.answered.replaceChildren(...(answers.length > 0 ? [h("div", { className: "bar" }, h("h2", { textContent: "What was stored" })),
+        h("div", { className: "charts" }, ...this.answers.map((answer) => answer.element)), h("br")] : []));
+    }
+    this.drawn = key;
+    for (const answer of this.answers) answer.tick();
   }
 
   show() {

@@ -11,13 +11,14 @@
 //! | `watch` | who looks at what, and so what is asked, tick by tick |
 //! | `scrape`, `exposition` | asks the processes of stages, reads what they say |
 //! | `known`, `measure`, `history` | how stages are, and which numbers they have, for an hour |
-//! | `list`, `view` | from what is known to the page's data: pure |
-//! | `peek` | a look into streams, buckets and tables |
+//! | `list`, `view`, `drawn` | from what is known to the page's data: pure |
+//! | `peek` | a look into streams, buckets and tables, and the answers of apis that are drawn |
 //! | `guard` | who may look |
 //! | `routes` | what answers where |
 //!
 //! Deliberately absent: stages, Kubernetes, leases, and changing anything.
 
+mod drawn;
 mod exposition;
 mod guard;
 mod history;
@@ -38,7 +39,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use guard::{Access, NoToken};
-pub use subject::{Admin, CannotTell, Fixed, Listing, Look, Outline, ProcessAt, StageAt, Stores, Subject, Subjects};
+pub use subject::{
+    Admin, ApiKey, CannotTell, Fixed, Listing, Look, Outline, ProcessAt, StageAt, Stores, Subject, Subjects,
+};
 use watch::Watch;
 
 /// Why the page is not served.

@@ -69,15 +69,22 @@ pub(crate) fn sorted(listing: &Listing, filter: &str, line: impl Fn(&Outline) ->
 pub(crate) fn line(outline: &Outline, known: Option<&Known>) -> Line {
     let told = (!outline.conditions.is_empty() || known.is_none()).then(|| of_conditions(&outline.conditions));
     let seen = known.and_then(of_health);
-    // Of the same trouble, what was seen just now is nearer to it.
-    let state = seen.into_iter().chain(told).reduce(|a, b| if b.trouble > a.trouble { b } else { a });
+    // Of the same trouble, what was seen just now is nearer to it; where there is none, the operator knows more.
+    let is_worse = |told: &State, seen: &State| told.trouble > seen.trouble || seen.trouble == 0;
+    let state = seen.into_iter().chain(told).reduce(|seen, told| if is_worse(&told, &seen) { told } else { seen });
     let is_well = |(health, _): &&(Health, u64)| health.trouble() == 0;
     let looked_at = known.filter(|known| !known.health.is_empty());
     let ready = looked_at.map(|known| known.health.values().filter(is_well).count());
     Line {
         namespace: outline.namespace.clone(),
         name: outline.name.clone(),
-        state: state.unwrap_or(State { trouble: 0, is: "unknown", word: "being looked at", because: None, since: None }),
+        state: state.unwrap_or(State {
+            trouble: 0,
+            is: "unknown",
+            word: "being looked at",
+            because: None,
+            since: None,
+        }),
         stages: outline.stages,
         ready: ready.unwrap_or(outline.ready),
         rows_in: known.map(|known| rows(known, true)),
@@ -116,6 +123,9 @@ fn of_conditions(conditions: &[Condition]) -> State {
 /// As its processes say.
 fn of_health(known: &Known) -> Option<State> {
     let (stage, health, since) = known.worst()?;
+    // A stage that rests does not make a Pipeline rest.
+    let works = known.health.values().any(|(health, _)| *health == Health::Ready);
+    let health = if *health == Health::Rests && works { &Health::Ready } else { health };
     let word = match health {
         Health::Ready => "ready",
         Health::Rests => "rests",

@@ -1,5 +1,6 @@
 //! The page and its data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -23,6 +24,7 @@ const INDEX: &str = include_str!("../page/index.html");
 const STYLE: &str = include_str!("../page/style.css");
 const APP: &str = include_str!("../page/app.js");
 const CHART: &str = include_str!("../page/chart.js");
+const ANSWER: &str = include_str!("../page/answer.js");
 const GRAPH: &str = include_str!("../page/graph.js");
 const ICON: &str = include_str!("../page/icon.svg");
 
@@ -43,6 +45,7 @@ pub(crate) fn router(routes: Routes, access: Access) -> Router {
         .route("/style.css", file("text/css; charset=utf-8", STYLE))
         .route("/app.js", file("text/javascript; charset=utf-8", APP))
         .route("/chart.js", file("text/javascript; charset=utf-8", CHART))
+        .route("/answer.js", file("text/javascript; charset=utf-8", ANSWER))
         .route("/graph.js", file("text/javascript; charset=utf-8", GRAPH))
         .route("/icon.svg", file("image/svg+xml", ICON))
         .route("/api/pipelines", get(pipelines))
@@ -51,6 +54,7 @@ pub(crate) fn router(routes: Routes, access: Access) -> Router {
         .route("/api/pipelines/{namespace}/{name}/objects/{sink}", get(objects))
         .route("/api/pipelines/{namespace}/{name}/dead-letters/{sink}", get(dead_letters))
         .route("/api/pipelines/{namespace}/{name}/items/{table}", get(items))
+        .route("/api/pipelines/{namespace}/{name}/answers/{api}/{route}", get(answers))
         .with_state(routes)
         .layer(middleware::from_fn_with_state(access, guard))
 }
@@ -141,6 +145,14 @@ async fn items(
     look(&routes, (namespace, name), What::Items { table, partition, sort }).await
 }
 
+async fn answers(
+    State(routes): State<Routes>,
+    Path((namespace, name, api, route)): Path<(String, String, String, usize)>,
+    Query(parameters): Query<BTreeMap<String, String>>,
+) -> Response {
+    look(&routes, (namespace, name), What::Answer { api, route, parameters }).await
+}
+
 async fn look(routes: &Routes, key: Key, what: What) -> Response {
     let subject: Option<Arc<Subject>> = match routes.watch.attend_to(&key).await {
         Ok(_) => routes.watch.known(&key, |known| known.subject.clone()).flatten(),
@@ -152,6 +164,7 @@ async fn look(routes: &Routes, key: Key, what: What) -> Response {
         Err(error) => {
             let status = match &error {
                 PeekError::Unknown(_) | PeekError::NoStores => StatusCode::NOT_FOUND,
+                PeekError::NeedsKey(_) => StatusCode::FORBIDDEN,
                 PeekError::Service { .. } => StatusCode::BAD_GATEWAY,
                 PeekError::Timeout => StatusCode::GATEWAY_TIMEOUT,
             };

@@ -1,5 +1,6 @@
 //! What is shown: Pipelines, where their stages answer, and the way to what they store.
 
+use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -31,6 +32,30 @@ pub struct StageAt {
     pub rests: bool,
     /// Where people reach it, for sources and apis.
     pub url: Option<String>,
+    /// What an api is asked with that demands a key; without it, the page does not ask such an api.
+    pub key: Option<ApiKey>,
+}
+
+/// A key of an api. It shows nowhere.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// A key.
+    #[must_use]
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
 }
 
 /// A process of a stage.
@@ -109,11 +134,7 @@ pub trait Look: Send + Sync {
     fn all(&self) -> BoxFuture<'_, Result<Listing, CannotTell>>;
 
     /// One Pipeline with its processes; `None` when there is none of the name.
-    fn one<'a>(
-        &'a self,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Subject>>, CannotTell>>;
+    fn one<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<Subject>>, CannotTell>>;
 }
 
 /// The namespace and the name of a Pipeline.
@@ -160,11 +181,7 @@ impl Look for Fixed {
         Box::pin(std::future::ready(Ok(Listing { pipelines, trouble: None })))
     }
 
-    fn one<'a>(
-        &'a self,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Subject>>, CannotTell>> {
+    fn one<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<Subject>>, CannotTell>> {
         let is_meant = |subject: &&Arc<Subject>| {
             let metadata = &subject.pipeline.metadata;
             metadata.namespace() == namespace && metadata.name == name

@@ -6,6 +6,7 @@ use penstock_api::spec::{Api, PipelineSpec, Sink, Source};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::drawn;
 use crate::history::{History, TICK};
 use crate::known::{Health, Known, millis_now};
 use crate::subject::Key;
@@ -73,6 +74,7 @@ pub(crate) fn whole(key: &Key, known: &Known, since: u64) -> Value {
         "nodes": nodes(spec, known),
         "edges": edges(spec, &known.history),
         "charts": charts(spec, &known.history, since),
+        "answers": drawn::charts(subject),
         "conditions": subject.conditions,
         "urls": urls,
         "buffers": spec.buffers.iter().map(|buffer| &buffer.name).collect::<Vec<_>>(),

@@ -116,7 +116,9 @@ impl Watched {
             return Ok(None);
         };
         let spec: PipelineSpec = serde_json::from_str(&pipeline.spec).map_err(|error| {
-            CannotTell(format!("the spec of {name:?} cannot be read: {error}. `penstock validate` says where the fault is"))
+            CannotTell(format!(
+                "the spec of {name:?} cannot be read: {error}. `penstock validate` says where the fault is"
+            ))
         })?;
         let (pods, trouble) = match self.pods_of(&wanted, namespace, name).await {
             Ok(pods) => (pods, None),
@@ -135,9 +137,8 @@ impl Watched {
 
     /// The pods of a Pipeline, asked for anew when the last answer is old.
     async fn pods_of(&self, key: &ObjectRef<Pipeline>, namespace: &str, name: &str) -> Answered {
-        let holds = |(at, answered): &&(Instant, Answered)| {
-            at.elapsed() < if answered.is_ok() { PODS_HOLD } else { PAUSE }
-        };
+        let holds =
+            |(at, answered): &&(Instant, Answered)| at.elapsed() < if answered.is_ok() { PODS_HOLD } else { PAUSE };
         if let Some((_, answered)) = self.pods.lock().get(key).filter(holds) {
             return answered.clone();
         }
@@ -170,11 +171,7 @@ impl Look for Watched {
         Box::pin(self.listing())
     }
 
-    fn one<'a>(
-        &'a self,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> BoxFuture<'a, Result<Option<Arc<Subject>>, CannotTell>> {
+    fn one<'a>(&'a self, namespace: &'a str, name: &'a str) -> BoxFuture<'a, Result<Option<Arc<Subject>>, CannotTell>> {
         Box::pin(self.subject(namespace, name))
     }
 }

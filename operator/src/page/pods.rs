@@ -23,6 +23,8 @@ pub(super) fn stages(spec: &PipelineSpec, status: &[StageStatus], pods: &[Pod]) 
             processes: pods.iter().filter(|pod| is_of(pod, name)).map(process).collect(),
             rests: reported.is_some_and(|stage| stage.replicas == 0),
             url: reported.and_then(|stage| stage.endpoint.clone()),
+            // Keys of apis are their users', not the operator's.
+            key: None,
         }
     };
     sources.chain(sinks).chain(apis).map(stage).collect()

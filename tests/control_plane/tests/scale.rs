@@ -207,7 +207,11 @@ async fn look(operator: &OperatorProcess, world: &World, pipelines: usize) -> an
     let again = begun.elapsed();
     operator.page().one(&world.namespace, "scale-7").await?;
     let (now, highest) = operator.memory()?;
-    eprintln!("the page's list after {first:?}, and again after {again:?}; resident memory {} KiB, highest {} KiB", now >> 10, highest >> 10);
+    eprintln!(
+        "the page's list after {first:?}, and again after {again:?}; resident memory {} KiB, highest {} KiB",
+        now >> 10,
+        highest >> 10
+    );
     Ok(highest)
 }
 

@@ -4,7 +4,9 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::DeleteParams;
-use penstock_control_plane::{BROKEN_IMAGE, Manifest, Page, Right, StandIn, Wire, World, eventually, set_status, shared};
+use penstock_control_plane::{
+    BROKEN_IMAGE, Manifest, Page, Right, StandIn, Wire, World, eventually, set_status, shared,
+};
 use serde_json::{Value, json};
 
 const STAGES: [&str; 4] = ["orders", "raw", "tables", "shop"];
@@ -88,7 +90,10 @@ async fn a_stage_that_dies_is_shown_with_since_when_and_with_what_kubernetes_say
     let silent = becomes(&page, &world.namespace, "raw", "silent").await;
     assert!(silent["because"].as_str().unwrap().starts_with("ecommerce-raw-0 does not answer: "), "{silent}");
     let line = page.list().await.unwrap()["pipelines"][0].clone();
-    assert_eq!((&line["word"], &line["since"], &line["ready"]), (&json!("does not answer"), &silent["since"], &json!(2)));
+    assert_eq!(
+        (&line["word"], &line["since"], &line["ready"]),
+        (&json!("does not answer"), &silent["since"], &json!(2))
+    );
 
     // What it died of comes from the kubelet, and since when does not change with it.
     let waiting = json!({ "reason": "CrashLoopBackOff", "message": "back-off 5m0s" });

@@ -1,6 +1,9 @@
 //! The page in a real browser, while a real month of rows flows.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod answers;
+mod list;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +31,11 @@ async fn browser(width: u32, height: u32, dark: bool) -> Option<Browser> {
 }
 
 fn run(folder: &Path) -> Server {
-    let pipeline = root().join("examples/ecommerce/pipeline.yaml");
+    run_example(folder, "ecommerce/pipeline.yaml")
+}
+
+fn run_example(folder: &Path, example: &str) -> Server {
+    let pipeline = root().join("examples").join(example);
     let options = ServerOptions::new(&penstock().unwrap(), &pipeline, &folder.join("data")).unwrap();
     Server::start(&options).unwrap()
 }
