@@ -94,7 +94,7 @@ pub(crate) fn line(outline: &Outline, known: Option<&Known>) -> Line {
 
 /// As the operator says.
 fn of_conditions(conditions: &[Condition]) -> State {
-    let of = |name| conditions.iter().find(|condition| condition.condition_type == name);
+    let of = |name: &str| conditions.iter().find(|condition| condition.condition_type == name);
     let is_true = |condition: &&Condition| condition.status == ConditionStatus::True;
     let state = |trouble, is, word, condition: &Condition| State {
         trouble,
