@@ -62,40 +62,45 @@ impl Subjects for Cluster {
 /// The Pipelines as a watch brings them, and pods that were listed just now. All of it ends when it is dropped.
 struct Watched {
     client: Client,
-    stores: Vec<Store<Pipeline>>,
-    /// Why the stores may be old.
-    trouble: Arc<Mutex<Option<String>>>,
+    scopes: Vec<Scope>,
     /// By Pipeline: when they were asked for, and what was answered.
     pods: Mutex<HashMap<ObjectRef<Pipeline>, (Instant, Answered)>>,
     _watches: JoinSet<()>,
+}
+
+/// The Pipelines of a namespace, or of all.
+struct Scope {
+    store: Store<Pipeline>,
+    /// Why the store may be old.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 type Answered = Result<Arc<Vec<Pod>>, String>;
 
 impl Watched {
     fn begin(client: &Client, namespaces: &[String]) -> Self {
-        let trouble = Arc::new(Mutex::new(None));
         let mut watches = JoinSet::new();
         let everywhere = [String::new()];
-        let scopes = if namespaces.is_empty() { &everywhere[..] } else { namespaces };
-        let begin = |scope: &String| {
-            let api: Api<Pipeline> = match scope.as_str() {
+        let namespaces = if namespaces.is_empty() { &everywhere[..] } else { namespaces };
+        let begin = |namespace: &String| {
+            let api: Api<Pipeline> = match namespace.as_str() {
                 "" => Api::all(client.clone()),
                 namespace => Api::namespaced(client.clone(), namespace),
             };
             let (store, writer) = reflector::store();
+            let trouble = Arc::default();
             watches.spawn(watch(api, writer, Arc::clone(&trouble)));
-            store
+            Scope { store, trouble }
         };
-        let stores = scopes.iter().map(begin).collect();
-        Self { client: client.clone(), stores, trouble, pods: Mutex::default(), _watches: watches }
+        let scopes = namespaces.iter().map(begin).collect();
+        Self { client: client.clone(), scopes, pods: Mutex::default(), _watches: watches }
     }
 
     /// Waits until all Pipelines were listed once.
     async fn listed(&self) -> Result<(), CannotTell> {
-        for store in &self.stores {
+        for Scope { store, trouble } in &self.scopes {
             if !matches!(timeout(FIRST_LIST, store.wait_until_ready()).await, Ok(Ok(()))) {
-                let because = self.trouble.lock().as_ref().map(|because| format!(": {because}")).unwrap_or_default();
+                let because = trouble.lock().as_ref().map(|because| format!(": {because}")).unwrap_or_default();
                 return Err(CannotTell(format!("the Pipelines have not been listed yet{because}")));
             }
         }
@@ -104,14 +109,15 @@ impl Watched {
 
     async fn listing(&self) -> Result<Listing, CannotTell> {
         self.listed().await?;
-        let pipelines = self.stores.iter().flat_map(Store::state).map(|pipeline| outline(&pipeline)).collect();
+        let all = self.scopes.iter().flat_map(|scope| scope.store.state());
+        let pipelines = all.map(|pipeline| outline(&pipeline)).collect();
         Ok(Listing { pipelines, trouble: self.old() })
     }
 
     async fn subject(&self, namespace: &str, name: &str) -> Result<Option<Arc<Subject>>, CannotTell> {
         self.listed().await?;
         let wanted = ObjectRef::<Pipeline>::new(name).within(namespace);
-        let Some(pipeline) = self.stores.iter().find_map(|store| store.get(&wanted)) else {
+        let Some(pipeline) = self.scopes.iter().find_map(|scope| scope.store.get(&wanted)) else {
             self.pods.lock().remove(&wanted);
             return Ok(None);
         };
@@ -144,8 +150,7 @@ impl Watched {
         }
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let of_it = format!("{MANAGED_BY_LABEL}={MANAGED_BY},{PIPELINE_LABEL}={name}");
-        // Any version will do: the API server then need not ask etcd.
-        let answer = pods.list(&ListParams::default().labels(&of_it).limit(MOST_PODS).match_any()).await;
+        let answer = pods.list(&ListParams::default().labels(&of_it).limit(MOST_PODS)).await;
         let answered = answer.map(|list| Arc::new(list.items)).map_err(|error| {
             format!(
                 "the pods could not be listed, so the stages are not asked and it is not known how they are: {}. The chart's \
@@ -161,8 +166,8 @@ impl Watched {
 
     /// Why what is shown may be old, where it may.
     fn old(&self) -> Option<String> {
-        let trouble = self.trouble.lock();
-        trouble.as_ref().map(|because| format!("The watch of the Pipelines fails, so this may be old: {because}"))
+        let because = self.scopes.iter().find_map(|scope| scope.trouble.lock().clone())?;
+        Some(format!("The watch of the Pipelines fails, so this may be old: {because}"))
     }
 }
 
