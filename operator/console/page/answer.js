@@ -16,8 +16,8 @@ function element(name, properties = {}, ...children) {
 
 export class Answer {
   /** `fetch` gives the points for parameters. */
-  constructor({ title, unit, kind, x, y, path, parameters, locked, command }, fetch) {
-    Object.assign(this, { unit: unit ?? "", kind, x, y, fetch, asked: 0, at: null, points: [] });
+  constructor({ title, unit, kind, by, value, path, parameters, locked, command }, fetch) {
+    Object.assign(this, { unit: unit ?? "", kind, by, fetch, asked: 0, at: null, points: [] });
     this.inputs = parameters.map(({ name, value, description }) => element("input", { name, placeholder: value, title: description ?? "", autocomplete: "off", size: 12, onchange: () => this.refresh() }));
     this.controls = element("p", { className: "bar" }, ...this.inputs.map((input) => element("label", {}, input.name, input)));
     this.controls.hidden = parameters.length === 0 || locked;
@@ -26,7 +26,7 @@ export class Answer {
     this.told = element("p", { className: "told" });
     this.rows = element("tbody");
     this.table = element("details", { hidden: true }, element("summary", { textContent: "As a table" }),
-      element("table", {}, element("thead", {}, element("tr", {}, element("th", { scope: "col", textContent: x }), element("th", { scope: "col", className: "number", textContent: `${y}${this.unit ? `, ${this.unit}` : ""}` }))), this.rows));
+      element("table", {}, element("thead", {}, element("tr", {}, element("th", { scope: "col", textContent: by }), element("th", { scope: "col", className: "number", textContent: `${value}${this.unit ? `, ${this.unit}` : ""}` }))), this.rows));
     this.heading = element("h2", {}, title);
     if (this.unit) this.heading.append(", ", element("span", { className: "soft", textContent: this.unit }));
     this.frame = element("div", { className: "chart" }, this.picture);
@@ -96,7 +96,7 @@ export class Answer {
     if (this.failed) this.told.textContent = this.failed;
     else if (points.length === 0) this.told.textContent = "The answer is empty: nothing of this is stored yet.";
     else if (this.at !== null && points[this.at]) this.told.textContent = `${points[this.at][0]}: ${exact(points[this.at][1])} ${this.unit}`;
-    else if (this.kind === "line") this.told.textContent = `${points.length} of ${this.x}, in all ${exact(points.reduce((sum, [, value]) => sum + (value ?? 0), 0))} ${this.unit}`;
+    else if (this.kind === "line") this.told.textContent = `${points.length} of ${this.by}, in all ${exact(points.reduce((sum, [, value]) => sum + (value ?? 0), 0))} ${this.unit}`;
     else this.told.textContent = this.more ? `The first ${points.length}; there are more.` : "";
   }
 

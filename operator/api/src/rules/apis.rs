@@ -138,10 +138,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "chart_of_fields",
         at: &["spec.apis[].routes[]"],
-        rule: "!has(self.chart) || (!has(self.groupBy) && !has(self.fields)) || [self.chart.x, self.chart.y].all(n, \
+        rule: "!has(self.chart) || (!has(self.groupBy) && !has(self.fields)) || [self.chart.by, self.chart.value].all(n, \
                (has(self.fields) ? self.fields.exists(f, f.name == n) : self.groupBy.exists(g, g == n)) \
                || (has(self.groupBy) && has(self.totals) && self.totals.exists(t, t.name == n)))",
-        message: "`chart.x` and `chart.y` must be fields of the answer: of `fields`, else of `groupBy`, or of the `totals` of \
+        message: "`chart.by` and `chart.value` must be fields of the answer: of `fields`, else of `groupBy`, or of the `totals` of \
                   `groupBy`",
         reason: INVALID,
         field_path: Some(".chart"),

@@ -169,10 +169,10 @@ pub struct RouteChart {
     pub kind: Option<ChartKind>,
     /// The field of the answer that names a bar or a place along the line, such as `Day`.
     #[schemars(length(min = 1, max = 255))]
-    pub x: String,
+    pub by: String,
     /// The field of the answer whose numbers are drawn, such as `revenue`.
     #[schemars(length(min = 1, max = 255))]
-    pub y: String,
+    pub value: String,
     /// What the numbers count, such as `£`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]

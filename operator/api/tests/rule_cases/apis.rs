@@ -49,14 +49,14 @@ pub(super) const CASES: &[Case] = &[
         accepted: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], chart: { x: StockCode, y: Amount, unit: kg, kind: Line, title: Sales, limit: 5 } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], chart: { by: StockCode, value: Amount, unit: kg, kind: Line, title: Sales, limit: 5 } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],
         refused: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], answer: Totals, totals: [{ name: lines, aggregate: Count }], chart: { x: StockCode, y: lines } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], answer: Totals, totals: [{ name: lines, aggregate: Count }], chart: { by: StockCode, value: lines } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],
@@ -67,7 +67,7 @@ pub(super) const CASES: &[Case] = &[
         refused: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], sort: { equals: a }, chart: { x: StockCode, y: Amount } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], sort: { equals: a }, chart: { by: StockCode, value: Amount } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],
@@ -77,14 +77,14 @@ pub(super) const CASES: &[Case] = &[
         accepted: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], groupBy: [StockCode], totals: [{ name: lines, aggregate: Count }], chart: { x: StockCode, y: lines } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], groupBy: [StockCode], totals: [{ name: lines, aggregate: Count }], chart: { by: StockCode, value: lines } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],
         refused: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], groupBy: [StockCode], totals: [{ name: lines, aggregate: Count }], chart: { x: StockCode, y: Amount } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], groupBy: [StockCode], totals: [{ name: lines, aggregate: Count }], chart: { by: StockCode, value: Amount } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],
@@ -94,14 +94,14 @@ pub(super) const CASES: &[Case] = &[
         accepted: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], fields: [{ name: Article, attribute: StockCode }, { name: Amount }], chart: { x: Article, y: Amount } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], fields: [{ name: Article, attribute: StockCode }, { name: Amount }], chart: { by: Article, value: Amount } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],
         refused: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], fields: [{ name: Article, attribute: StockCode }, { name: Amount }], chart: { x: StockCode, y: Amount } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], fields: [{ name: Article, attribute: StockCode }, { name: Amount }], chart: { by: StockCode, value: Amount } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],
@@ -112,7 +112,7 @@ pub(super) const CASES: &[Case] = &[
         refused: &[
             (
                 AWS,
-                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo }], chart: { x: StockCode, y: Amount } }\n",
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo }], chart: { by: StockCode, value: Amount } }\n",
             ),
             ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
         ],

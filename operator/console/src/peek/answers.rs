@@ -110,12 +110,12 @@ fn encode(text: &str, into: &mut String) {
 fn drawn_from(chart: &RouteChart, answer: &Value) -> Value {
     let lines = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     let point = |line: &Value| {
-        let name = match &line[&chart.x] {
+        let name = match &line[&chart.by] {
             Value::Null => "–".to_owned(),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let number = &line[&chart.y];
+        let number = &line[&chart.value];
         json!([name, number.as_f64().or_else(|| number.as_str()?.parse().ok())])
     };
     json!({ "points": lines.iter().map(point).collect::<Vec<_>>(), "more": answer["next"].is_string() })
@@ -131,7 +131,7 @@ mod tests {
             "path": "/months/{Month}/sales/{Part}", "table": "shop-sales",
             "parameters": [{ "name": "Month", "example": "2010-12" }, { "name": "Part", "example": "a/../b" }, { "name": "within" }],
             "limits": { "maxPage": 7 },
-            "chart": { "x": "Day", "y": "revenue" },
+            "chart": { "by": "Day", "value": "revenue" },
         }))
         .unwrap()
     }
