@@ -131,7 +131,7 @@ async fn dead_letters(
 }
 
 #[derive(Debug, Deserialize)]
-struct Key {
+struct ItemKey {
     partition: String,
     sort: Option<String>,
 }
@@ -139,7 +139,7 @@ struct Key {
 async fn items(
     State(routes): State<Routes>,
     Path((namespace, name, table)): Path<(String, String, String)>,
-    Query(Key { partition, sort }): Query<Key>,
+    Query(ItemKey { partition, sort }): Query<ItemKey>,
 ) -> Response {
     let sort = sort.filter(|sort| !sort.is_empty());
     look(&routes, (namespace, name), What::Items { table, partition, sort }).await
