@@ -6,7 +6,7 @@ import { format, svg, ticks } from "./chart.js";
 const ASK_AGAIN = 10_000;
 const [WIDTH, LEFT, RIGHT, TOP, BOTTOM] = [400, 56, 10, 10, 22];
 const LINE_HEIGHT = 190;
-const BAR = { row: 36, thick: 12, gap: 6 };
+const BAR = { row: 30, name: 11, bar: 15, thick: 10 };
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -18,7 +18,7 @@ export class Answer {
   /** `fetch` gives the points for parameters. */
   constructor({ title, unit, kind, by, value, path, parameters, locked, command }, fetch) {
     Object.assign(this, { unit: unit ?? "", kind, by, fetch, asked: 0, at: null, points: [] });
-    this.inputs = parameters.map(({ name, value, description }) => element("input", { name, placeholder: value, title: description ?? "", autocomplete: "off", size: 12, onchange: () => this.refresh() }));
+    this.inputs = parameters.map(({ name, value, description }) => element("input", { name, placeholder: value ?? "", title: description ?? "", autocomplete: "off", size: 12, onchange: () => this.refresh() }));
     this.controls = element("p", { className: "bar" }, ...this.inputs.map((input) => element("label", {}, input.name, input)));
     this.controls.hidden = parameters.length === 0 || locked;
     // A line can be walked along by keyboard.
@@ -96,7 +96,7 @@ export class Answer {
     if (this.failed) this.told.textContent = this.failed;
     else if (points.length === 0) this.told.textContent = "The answer is empty: nothing of this is stored yet.";
     else if (this.at !== null && points[this.at]) this.told.textContent = `${points[this.at][0]}: ${exact(points[this.at][1])} ${this.unit}`;
-    else if (this.kind === "line") this.told.textContent = `${points.length} of ${this.by}, in all ${exact(points.reduce((sum, [, value]) => sum + (value ?? 0), 0))} ${this.unit}`;
+    else if (this.kind === "line") this.told.textContent = `${this.by} ${points[0][0]} to ${points[points.length - 1][0]}, in all ${exact(points.reduce((sum, [, value]) => sum + (value ?? 0), 0))} ${this.unit}`;
     else this.told.textContent = this.more ? `The first ${points.length}; there are more.` : "";
   }
 
@@ -127,10 +127,10 @@ export class Answer {
     const most = Math.max(0, ...points.map(([, value]) => Math.abs(value ?? 0))) || 1;
     const rows = points.flatMap(([name, value], row) => {
       const top = row * BAR.row, width = ((WIDTH - 2) * Math.abs(value ?? 0)) / most;
-      const label = svg("text", { x: 1, y: top + 14 }, cut(name, 44));
+      const label = svg("text", { x: 1, y: top + BAR.name }, cut(name, 42));
       label.append(svg("title", {}, name));
-      return [label, svg("text", { class: "value", x: WIDTH - 1, y: top + 14, "text-anchor": "end" }, withUnit(value, this.unit)),
-        svg("rect", { class: value < 0 ? "f1" : "f0", x: 1, y: top + 20, width: Math.max(width, 1).toFixed(1), height: BAR.thick - 2, rx: 2 })];
+      return [label, svg("text", { class: "value", x: WIDTH - 1, y: top + BAR.name, "text-anchor": "end" }, withUnit(value, this.unit)),
+        svg("rect", { class: value < 0 ? "f1" : "f0", x: 1, y: top + BAR.bar, width: Math.max(width, 1).toFixed(1), height: BAR.thick, rx: 2 })];
     });
     this.picture.setAttribute("viewBox", `0 0 ${WIDTH} ${Math.max(1, points.length) * BAR.row}`);
     this.picture.replaceChildren(...rows);

@@ -132,7 +132,7 @@ class Pipeline {
     if (key !== this.drawn) {
       this.answers = answers.map((told) => new Answer(told, (parameters) => ask(`${this.path}/answers/${encodeURIComponent(told.api)}/${told.route}?${new URLSearchParams(parameters)}`)));
       this.answered.replaceChildren(...(answers.length > 0 ? [h("div", { className: "bar" }, h("h2", { textContent: "What was stored" })),
-        h("div", { className: "charts" }, ...this.answers.map((answer) => answer.element)), h("br")] : []));
+        h("div", { className: "charts answers" }, ...this.answers.map((answer) => answer.element)), h("br")] : []));
     }
     this.drawn = key;
     for (const answer of this.answers) answer.tick();
@@ -189,7 +189,7 @@ class Inside {
     if (key === this.known) return;
     this.known = key;
     if (!inside) {
-      this.shown.replaceChildren(h("p", { className: "soft", textContent: "The operator has no right to read what a Pipeline stores, so there are no records, objects or items here. `penstock run` shows them, for a Pipeline that it runs." }));
+      this.shown.replaceChildren(h("p", { className: "soft" }, "The operator has no right to read what a Pipeline stores, so there are no records, objects or items here. ", h("code", { textContent: "penstock run" }), " shows them, for a Pipeline that it runs."));
       return;
     }
     const letters = sinks.map((sink) => sink.name);
