@@ -150,8 +150,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         code: "chart_needs_example",
         at: &["spec.apis[].routes[]"],
-        rule: "!has(self.chart) || self.path.split('/').all(s, !s.startsWith('{') || (has(self.parameters) \
-               && self.parameters.exists(p, '{' + p.name + '}' == s && has(p.example))))",
+        rule: "!has(self.chart) || self.path.split('{').size() - 1 == (has(self.parameters) \
+               ? self.parameters.filter(p, has(p.example) && self.path.contains('{' + p.name + '}')).size() : 0)",
         message: "a chart is asked for with the examples of its route's path: each parameter in it needs one",
         reason: REQUIRED,
         field_path: Some(".parameters"),
