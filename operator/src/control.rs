@@ -1,6 +1,6 @@
 //! The controller: watches fill the caches and ask for reconciles; reconciles run, a bounded number at one time.
 
-mod calm;
+pub(crate) mod calm;
 pub mod queue;
 mod triggers;
 
@@ -174,7 +174,7 @@ fn watch_failed(kind: &'static str, error: &watcher::Error) {
 }
 
 /// What the API server said, where it said something.
-fn words(error: &watcher::Error) -> String {
+pub(crate) fn words(error: &watcher::Error) -> String {
     match error {
         watcher::Error::InitialListFailed(source)
         | watcher::Error::WatchStartFailed(source)

@@ -3,6 +3,8 @@
 //! [`reconcile`] reads top to bottom as its steps: [`observe`] → [`validate`] → [`build`] → [`apply`] → [`report`], and
 //! `cleanup` behind the finalizer. What is decided is pure; I/O is thin around it.
 //!
+//! Beside it, [`page`] shows the Pipelines to whoever forwards a port to the pod.
+//!
 //! It knows Kubernetes, the types of a Pipeline and how to provision. Deliberately absent: the stages (they are told what to
 //! do by a file), records, and any write to a Pipeline's `spec`. Why it has this shape: `docs/adr/0007-operator.md`.
 //!
@@ -20,6 +22,7 @@ pub mod leader;
 pub mod metrics;
 pub mod names;
 pub mod observe;
+pub mod page;
 pub mod pipeline;
 pub mod reconcile;
 pub mod report;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use kube::{Client, Config};
-use penstock_operator::{ElectionSettings, SdkClients, Settings, metrics, uninstall};
+use penstock_operator::{ElectionSettings, SdkClients, Settings, metrics, page, uninstall};
 use penstock_runtime::{Health, LogFormat, Metrics, init_logs, serve_admin};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,13 @@ struct Args {
     /// The address of /livez, /readyz and /metrics.
     #[arg(long, default_value = "0.0.0.0:9090")]
     admin: SocketAddr,
+    /// The address of the page that shows the Pipelines, such as 127.0.0.1:8081 for `kubectl port-forward`. Without it there is
+    /// none.
+    #[arg(long, env = "PENSTOCK_PAGE")]
+    page: Option<SocketAddr>,
+    /// The token without which nobody gets to the page. Needed where its address is not on loopback.
+    #[arg(long, env = "PENSTOCK_PAGE_TOKEN", hide_env_values = true)]
+    page_token: Option<String>,
     /// Run without a lease: only where there is one replica for sure.
     #[arg(long, env = "PENSTOCK_NO_ELECTION")]
     no_election: bool,
@@ -105,10 +112,20 @@ async fn operate(args: Args) -> anyhow::Result<()> {
     let client = client(config.clone())?;
     // Another connection: a lease must not wait behind a thousand applies.
     let lease_client = self::client(config)?;
+    show(&args, &client, &stop).await?;
     let settings = settings(args, &client)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), instance = settings.instance, "the operator starts");
     penstock_operator::run(client, lease_client, Arc::new(SdkClients), settings, health, stop).await;
     tracing::info!("the operator has ended");
+    Ok(())
+}
+
+/// Serves the page, where it is asked for.
+async fn show(args: &Args, client: &Client, stop: &CancellationToken) -> anyhow::Result<()> {
+    let Some(addr) = args.page else { return Ok(()) };
+    let token = args.page_token.clone();
+    let addr = page::serve(client.clone(), args.namespace.clone(), addr, token, stop.clone()).await?;
+    tracing::info!(%addr, "the page is served");
     Ok(())
 }
 

@@ -19,8 +19,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use api::{
-    Answer, Api, ApiLimits, Between, ConsistentReads, Cors, EmptyAnswer, Field, Filter, Operator, Order, Parameter,
-    ParameterType, RateLimit, Route, RouteLimits, SortCondition, Total, TotalFunction,
+    Answer, Api, ApiLimits, Between, ChartKind, ConsistentReads, Cors, EmptyAnswer, Field, Filter, Operator, Order,
+    Parameter, ParameterType, RateLimit, Route, RouteChart, RouteLimits, SortCondition, Total, TotalFunction,
 };
 pub use buffer::{
     Buffer, DeletionPolicy, DuplicatePolicy, Duplicates, Encryption, EncryptionType, Existing, Kinesis, StreamMode,

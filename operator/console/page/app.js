@@ -1,11 +1,14 @@
 // The page: a list of Pipelines, and one Pipeline with its picture, its last hour and a look inside. It asks again every
 // two seconds, and only for what is new.
 
+import { Answer } from "./answer.js";
 import { Chart, duration, format } from "./chart.js";
-import { graph } from "./graph.js";
+import { GLYPHS, graph } from "./graph.js";
 
 const ASK_AGAIN = 2000;
 const HOUR = 1800;
+/** A list with more Pipelines than this has a field to find one by its name. */
+const MANY = 12;
 const SPANS = [[150, "5 min"], [450, "15 min"], [HOUR, "1 h"]];
 const main = document.getElementById("main");
 const live = document.getElementById("live");
@@ -31,46 +34,65 @@ function ago(millis, now) {
   return `${duration(Math.max(0, now - millis))} ago`;
 }
 
-/** The list of all Pipelines, those in trouble first. */
+/** The list of Pipelines, those in trouble first. */
 class List {
   constructor() {
+    this.find = h("input", { type: "search", autocomplete: "off", placeholder: "name or namespace", oninput: () => this.ask().catch(() => {}) });
+    this.filter = h("p", { className: "bar", hidden: true }, h("label", {}, "Find", this.find));
+    this.note = h("div", { ariaLive: "polite" });
     this.body = h("tbody");
-    const heads = ["", "Pipeline", "Namespace", "Stages ready", "Rows in", "Stored", "What it waits for"];
-    const head = h("tr", {}, ...heads.map((text, at) => h("th", { className: at > 2 && at < 6 ? "number" : "", textContent: text })));
-    main.replaceChildren(h("h1", { textContent: "Pipelines" }), h("section", { className: "scroll" }, h("table", {}, h("thead", {}, head), this.body)));
+    this.more = h("p", { className: "soft" });
+    const heads = ["State", "Pipeline", "Namespace", "Stages ready", "Rows in", "Stored", "Since", "What it says"];
+    const head = h("tr", {}, ...heads.map((text, at) => h("th", { scope: "col", className: at > 2 && at < 6 ? "number" : "", textContent: text })));
+    main.replaceChildren(h("h1", { textContent: "Pipelines" }), this.note, this.filter,
+      h("section", { className: "scroll" }, h("table", { className: "list" }, h("thead", {}, head), this.body), this.more));
     where.textContent = "";
     document.title = "Penstock";
   }
 
   async ask() {
-    const { pipelines } = await ask("api/pipelines");
+    const filter = this.find.value;
+    const { pipelines, leftOut, all, trouble } = await ask(`api/pipelines?${new URLSearchParams({ filter })}`);
+    // Somebody has typed on.
+    if (filter !== this.find.value) return;
     // With one Pipeline there is nothing to choose.
-    if (pipelines.length === 1 && !this.seen) location.hash = `#/${pipelines[0].namespace}/${pipelines[0].name}`;
+    if (all === 1 && pipelines.length === 1 && !this.seen) location.hash = `#/${pipelines[0].namespace}/${pipelines[0].name}`;
     this.seen = true;
-    const word = (trouble) => [["ready", "● ready"], ["waits", "◐ waits"], ["absent", "○ not running"], ["silent", "✕ does not answer"], ["silent", "✕ stalled"]][trouble];
-    this.body.replaceChildren(...pipelines.map((pipeline) => {
-      const [state, text] = word(pipeline.trouble);
-      return h("tr", {},
-        h("td", {}, h("span", { className: `state ${state}`, textContent: text })),
-        h("td", {}, h("a", { href: `#/${pipeline.namespace}/${pipeline.name}`, textContent: pipeline.name })),
-        h("td", { textContent: pipeline.namespace }),
-        h("td", { className: "number", textContent: `${pipeline.ready}/${pipeline.stages}` }),
-        h("td", { className: "number", textContent: format(pipeline.rowsIn, "/s") }),
-        h("td", { className: "number", textContent: format(pipeline.rowsOut, "/s") }),
-        h("td", { textContent: pipeline.because ?? "" }));
-    }));
-    if (pipelines.length === 0) this.body.append(h("tr", {}, h("td", { colSpan: 7, className: "empty", textContent: "There is no Pipeline yet." })));
+    this.filter.hidden = all <= MANY;
+    tell(this.note, trouble);
+    const now = Date.now(), focused = document.activeElement?.getAttribute("href");
+    this.body.replaceChildren(...pipelines.map((pipeline) => h("tr", {},
+      h("td", {}, h("span", { className: `state ${pipeline.is}`, textContent: `${GLYPHS[pipeline.is]} ${pipeline.word}` })),
+      h("td", {}, h("a", { href: `#/${pipeline.namespace}/${pipeline.name}`, textContent: pipeline.name })),
+      h("td", { textContent: pipeline.namespace }),
+      h("td", { className: "number", textContent: `${pipeline.ready}/${pipeline.stages}` }),
+      h("td", { className: "number", textContent: format(pipeline.rowsIn, "/s") }),
+      h("td", { className: "number", textContent: format(pipeline.rowsOut, "/s") }),
+      h("td", { className: "since", textContent: pipeline.since === null ? "" : ago(new Date(pipeline.since).getTime(), now) }),
+      h("td", { textContent: pipeline.because ?? "" }))));
+    // Whoever is on a link by keyboard stays on it.
+    if (focused) [...this.body.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
+    if (pipelines.length === 0) this.body.append(h("tr", {}, h("td", { colSpan: 8, className: "empty", textContent: all === 0 ? "There is no Pipeline yet." : "No Pipeline is called so." })));
+    this.more.textContent = leftOut > 0 ? `${leftOut} more, in no greater trouble: find them by name.` : "";
   }
+}
+
+/** A note that something of what is shown may be old, and why. */
+function tell(place, trouble) {
+  if ((trouble ?? "") !== place.textContent) place.replaceChildren(...(trouble ? [h("p", { className: "note", textContent: trouble })] : []));
 }
 
 /** One Pipeline. */
 class Pipeline {
   constructor(namespace, name) {
-    Object.assign(this, { namespace, name, since: 0, span: SPANS[0][0], charts: new Map() });
+    Object.assign(this, { namespace, name, since: 0, span: SPANS[0][0], charts: new Map(), answers: [] });
     this.path = `api/pipelines/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+    this.note = h("div", { ariaLive: "polite" });
     this.troubles = h("div", { ariaLive: "polite" });
+    this.watched = h("span", { className: "soft" });
     this.picture = h("section", { className: "scroll" });
     this.grid = h("div", { className: "charts" });
+    this.answered = h("div");
     this.conditions = h("div");
     this.inside = new Inside(this.path);
     const spans = SPANS.map(([ticks, text]) => h("button", { type: "button", textContent: text, ariaPressed: String(ticks === this.span), onclick: (event) => {
@@ -78,9 +100,9 @@ class Pipeline {
       for (const button of event.target.parentElement.querySelectorAll("button")) button.ariaPressed = String(button === event.target);
       this.show();
     } }));
-    main.replaceChildren(h("h1", { textContent: name }), this.troubles, this.picture,
-      h("div", { className: "bar" }, h("h2", { textContent: "The last hour" }), ...spans), this.grid,
-      h("br"), this.inside.element, this.conditions);
+    main.replaceChildren(h("h1", { textContent: name }), this.note, this.troubles, this.picture,
+      h("div", { className: "bar" }, h("h2", {}, "The last hour ", this.watched), ...spans), this.grid,
+      h("br"), this.answered, this.inside.element, this.conditions);
     where.textContent = `${namespace} / ${name}`;
     document.title = `${name} – Penstock`;
   }
@@ -100,7 +122,20 @@ class Pipeline {
       this.charts.get(id).add(lines, HOUR);
     }
     this.inside.know(seen);
+    this.know(seen);
     this.show();
+  }
+
+  /** The charts of what apis answer: made anew only when the Pipeline has others. */
+  know({ answers }) {
+    const key = JSON.stringify(answers);
+    if (key !== this.drawn) {
+      this.answers = answers.map((told) => new Answer(told, (parameters) => ask(`${this.path}/answers/${encodeURIComponent(told.api)}/${told.route}?${new URLSearchParams(parameters)}`)));
+      this.answered.replaceChildren(...(answers.length > 0 ? [h("div", { className: "bar" }, h("h2", { textContent: "What was stored" })),
+        h("div", { className: "charts answers" }, ...this.answers.map((answer) => answer.element)), h("br")] : []));
+    }
+    this.drawn = key;
+    for (const answer of this.answers) answer.tick();
   }
 
   show() {
@@ -108,12 +143,15 @@ class Pipeline {
     if (!seen) return;
     this.picture.replaceChildren(graph(seen.nodes, seen.edges, window.innerWidth < 760));
     for (const chart of this.charts.values()) chart.show(this.span, seen.tickMillis, seen.now);
+    tell(this.note, seen.trouble);
+    const isWhole = seen.now - seen.watchedSince > HOUR * seen.tickMillis;
+    this.watched.textContent = isWhole ? "" : `– as far as it was watched, since ${new Date(seen.watchedSince).toLocaleTimeString()}`;
     this.tellTroubles(seen);
     this.tellConditions(seen);
   }
 
   tellTroubles({ nodes, now }) {
-    const told = nodes.filter((node) => !["ready", "none"].includes(node.state.is)).map((node) =>
+    const told = nodes.filter((node) => ["waits", "silent", "absent"].includes(node.state.is)).map((node) =>
       h("div", { className: node.state.is === "waits" ? "note" : "trouble" },
         h("p", {}, h("b", { textContent: `${node.title} ${{ waits: "waits", silent: "does not answer", absent: "is not running" }[node.state.is]}` }),
           node.state.since ? `, since ${new Date(node.state.since).toLocaleTimeString()} (${ago(node.state.since, now)})` : ""),
@@ -150,7 +188,10 @@ class Inside {
     const key = JSON.stringify([buffers, sinks, inside]);
     if (key === this.known) return;
     this.known = key;
-    this.element.hidden = !inside;
+    if (!inside) {
+      this.shown.replaceChildren(h("p", { className: "soft" }, "The operator has no right to read what a Pipeline stores, so there are no records, objects or items here. ", h("code", { textContent: "penstock run" }), " shows them, for a Pipeline that it runs."));
+      return;
+    }
     const letters = sinks.map((sink) => sink.name);
     const looks = [
       ...buffers.map((name) => [`Records of ${name}`, () => this.records(name)]),

@@ -38,7 +38,7 @@ export function duration(millis) {
 }
 
 /** Steps of 1, 2 or 5 for about four lines of the grid. */
-function ticks(most) {
+export function ticks(most) {
   const rough = most / 4, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough);
   const all = [];

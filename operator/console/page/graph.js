@@ -3,8 +3,8 @@
 import { format, svg } from "./chart.js";
 
 const KINDS = ["source", "buffer", "sink", "store", "api"];
-const GLYPHS = { ready: "●", waits: "◐", silent: "✕", absent: "○" };
-const WORDS = { ready: "ready", waits: "waits", silent: "does not answer", absent: "not running" };
+export const GLYPHS = { ready: "●", rests: "‖", waits: "◐", silent: "✕", absent: "○", unknown: "?" };
+const WORDS = { ready: "ready", rests: "rests", waits: "waits", silent: "does not answer", absent: "not running", unknown: "not known" };
 const BOX = { width: 232, line: 18, head: 46, gap: 26 };
 const BETWEEN = 92;
 const MARGIN = 14;

@@ -1,5 +1,6 @@
 //! The page and its data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -10,25 +11,27 @@ use axum::{Json, Router};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::guard::{Access, guard};
+use crate::list;
 use crate::peek::{Peek, PeekError, What};
-use crate::subject::Subject;
+use crate::subject::{CannotTell, Key, Subject};
 use crate::view;
-use crate::watch::All;
+use crate::watch::Watch;
 
 const INDEX: &str = include_str!("../page/index.html");
 const STYLE: &str = include_str!("../page/style.css");
 const APP: &str = include_str!("../page/app.js");
 const CHART: &str = include_str!("../page/chart.js");
+const ANSWER: &str = include_str!("../page/answer.js");
 const GRAPH: &str = include_str!("../page/graph.js");
 const ICON: &str = include_str!("../page/icon.svg");
 
 /// What routes need.
 #[derive(Clone)]
 pub(crate) struct Routes {
-    pub(crate) all: All,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) peek: Arc<Peek>,
 }
 
@@ -42,6 +45,7 @@ pub(crate) fn router(routes: Routes, access: Access) -> Router {
         .route("/style.css", file("text/css; charset=utf-8", STYLE))
         .route("/app.js", file("text/javascript; charset=utf-8", APP))
         .route("/chart.js", file("text/javascript; charset=utf-8", CHART))
+        .route("/answer.js", file("text/javascript; charset=utf-8", ANSWER))
         .route("/graph.js", file("text/javascript; charset=utf-8", GRAPH))
         .route("/icon.svg", file("image/svg+xml", ICON))
         .route("/api/pipelines", get(pipelines))
@@ -50,15 +54,30 @@ pub(crate) fn router(routes: Routes, access: Access) -> Router {
         .route("/api/pipelines/{namespace}/{name}/objects/{sink}", get(objects))
         .route("/api/pipelines/{namespace}/{name}/dead-letters/{sink}", get(dead_letters))
         .route("/api/pipelines/{namespace}/{name}/items/{table}", get(items))
+        .route("/api/pipelines/{namespace}/{name}/answers/{api}/{route}", get(answers))
         .with_state(routes)
         .layer(middleware::from_fn_with_state(access, guard))
 }
 
-/// All Pipelines, those in trouble first.
-async fn pipelines(State(routes): State<Routes>) -> Json<Value> {
-    let mut all: Vec<_> = routes.all.read().iter().map(|(key, known)| view::summary(key, known)).collect();
-    all.sort_by_key(|summary| std::cmp::Reverse(summary["trouble"].as_u64()));
-    Json(json!({ "pipelines": all }))
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    /// A part of the name or of the namespace.
+    #[serde(default)]
+    filter: String,
+}
+
+/// The Pipelines, those in trouble first.
+async fn pipelines(State(routes): State<Routes>, Query(Wanted { filter }): Query<Wanted>) -> Response {
+    match routes.watch.all().await {
+        Ok(listing) => {
+            let line = |outline: &_| {
+                let known = |known: &_| list::line(outline, Some(known));
+                routes.watch.known(&list::key(outline), known).unwrap_or_else(|| list::line(outline, None))
+            };
+            Json(list::sorted(&listing, &filter, line)).into_response()
+        }
+        Err(error) => cannot_tell(&error),
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,14 +89,24 @@ struct Since {
 
 async fn pipeline(
     State(routes): State<Routes>,
-    Path((namespace, name)): Path<(String, String)>,
+    Path(key): Path<Key>,
     Query(Since { since }): Query<Since>,
 ) -> Response {
-    let key = (namespace, name);
-    match routes.all.read().get(&key) {
-        Some(known) => Json(view::whole(&key, known, since)).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "there is no such Pipeline"),
+    let found = routes.watch.attend_to(&key).await;
+    let whole = |known: &_| Json(view::whole(&key, known, since)).into_response();
+    match found {
+        Ok(true) => routes.watch.known(&key, whole).unwrap_or_else(no_such_pipeline),
+        Ok(false) => no_such_pipeline(),
+        Err(error) => cannot_tell(&error),
     }
+}
+
+fn no_such_pipeline() -> Response {
+    problem(StatusCode::NOT_FOUND, "there is no such Pipeline")
+}
+
+fn cannot_tell(CannotTell(because): &CannotTell) -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, because)
 }
 
 async fn records(
@@ -102,7 +131,7 @@ async fn dead_letters(
 }
 
 #[derive(Debug, Deserialize)]
-struct Key {
+struct ItemKey {
     partition: String,
     sort: Option<String>,
 }
@@ -110,20 +139,32 @@ struct Key {
 async fn items(
     State(routes): State<Routes>,
     Path((namespace, name, table)): Path<(String, String, String)>,
-    Query(Key { partition, sort }): Query<Key>,
+    Query(ItemKey { partition, sort }): Query<ItemKey>,
 ) -> Response {
     let sort = sort.filter(|sort| !sort.is_empty());
     look(&routes, (namespace, name), What::Items { table, partition, sort }).await
 }
 
-async fn look(routes: &Routes, key: (String, String), what: What) -> Response {
-    let subject: Option<Arc<Subject>> = routes.all.read().get(&key).and_then(|known| known.subject.clone());
-    let Some(subject) = subject else { return problem(StatusCode::NOT_FOUND, "there is no such Pipeline") };
+async fn answers(
+    State(routes): State<Routes>,
+    Path((namespace, name, api, route)): Path<(String, String, String, usize)>,
+    Query(parameters): Query<BTreeMap<String, String>>,
+) -> Response {
+    look(&routes, (namespace, name), What::Answer { api, route, parameters }).await
+}
+
+async fn look(routes: &Routes, key: Key, what: What) -> Response {
+    let subject: Option<Arc<Subject>> = match routes.watch.attend_to(&key).await {
+        Ok(_) => routes.watch.known(&key, |known| known.subject.clone()).flatten(),
+        Err(error) => return cannot_tell(&error),
+    };
+    let Some(subject) = subject else { return no_such_pipeline() };
     match routes.peek.look(&subject, what).await {
         Ok(seen) => Json(seen).into_response(),
         Err(error) => {
             let status = match &error {
                 PeekError::Unknown(_) | PeekError::NoStores => StatusCode::NOT_FOUND,
+                PeekError::NeedsKey(_) => StatusCode::FORBIDDEN,
                 PeekError::Service { .. } => StatusCode::BAD_GATEWAY,
                 PeekError::Timeout => StatusCode::GATEWAY_TIMEOUT,
             };

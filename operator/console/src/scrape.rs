@@ -1,13 +1,17 @@
-//! Asking the processes of stages how they are: `/readyz` and `/metrics`, with a time limit and a bound on the answer.
+//! Asking the processes of stages over HTTP, each with a time limit and a bound on the answer: how they are (`/readyz` and
+//! `/metrics`), and whatever else.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+
+use crate::subject::ApiKey;
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_millis(1_500);
@@ -23,6 +27,10 @@ pub(crate) enum Condition {
     Waits(String),
     /// It does not answer.
     Silent(String),
+    /// It cannot be asked yet.
+    Starting(String),
+    /// It cannot be asked any more.
+    Broken(String),
 }
 
 /// What a process said.
@@ -31,6 +39,13 @@ pub(crate) struct Said {
     pub(crate) condition: Condition,
     /// Its metrics as text; empty when it did not answer.
     pub(crate) metrics: String,
+}
+
+impl Said {
+    /// Of a process that was not asked.
+    pub(crate) fn nothing(condition: Condition) -> Self {
+        Self { condition, metrics: String::new() }
+    }
 }
 
 /// Asks. Cheap to clone; all clones share their connections.
@@ -56,20 +71,41 @@ impl Asker {
 
     /// Whether the answer was 2xx, and its text.
     async fn get(&self, admin: &str, path: &str) -> Result<(bool, String), String> {
-        let uri: Uri = format!("{admin}/{path}").parse().map_err(|error| format!("{admin} is no URL: {error}"))?;
-        let request = Request::get(uri).body(Empty::new()).map_err(|error| error.to_string())?;
+        let url = format!("{admin}/{path}");
+        let fetch = Fetch { url: &url, key: None, limit: LIMIT, most_bytes: BODY_LIMIT };
+        let (status, body) = self.fetch(fetch).await?;
+        Ok((status.is_success(), String::from_utf8_lossy(&body).into_owned()))
+    }
+
+    /// The status and the body of an answer.
+    pub(crate) async fn fetch(&self, fetch: Fetch<'_>) -> Result<(StatusCode, Bytes), String> {
+        let Fetch { url, key, limit, most_bytes } = fetch;
+        let uri: Uri = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
+        let mut request = Request::get(uri).header(ACCEPT, "application/json, text/plain;q=0.9, */*;q=0.1");
+        if let Some(key) = key {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", key.expose()));
+        }
+        let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
         let answered = async {
             let response = self.0.request(request).await.map_err(|error| causes(&error))?;
-            let ok = response.status().is_success();
-            let body = Limited::new(response.into_body(), BODY_LIMIT).collect().await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
-            Ok((ok, String::from_utf8_lossy(&body).into_owned()))
+            let status = response.status();
+            let body = Limited::new(response.into_body(), most_bytes).collect().await;
+            Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
         };
-        match tokio::time::timeout(LIMIT, answered).await {
+        match tokio::time::timeout(limit, answered).await {
             Ok(answer) => answer,
-            Err(_) => Err(format!("no answer within {} ms", LIMIT.as_millis())),
+            Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),
         }
     }
+}
+
+/// What is fetched, and within which bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fetch<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) key: Option<&'a ApiKey>,
+    pub(crate) limit: Duration,
+    pub(crate) most_bytes: usize,
 }
 
 /// The innermost cause: what the system said.

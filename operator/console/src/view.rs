@@ -1,13 +1,15 @@
 //! What the page gets: pure functions from what is known to JSON.
 
-use penstock_api::spec::{Api, ConditionStatus, PipelineSpec, Sink, Source};
 use std::collections::BTreeSet;
 
+use penstock_api::spec::{Api, PipelineSpec, Sink, Source};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::drawn;
 use crate::history::{History, TICK};
-use crate::watch::{Health, Known, millis_now};
+use crate::known::{Health, Known, millis_now};
+use crate::subject::Key;
 
 /// A part of a Pipeline, as a box of the picture.
 #[derive(Debug, Serialize)]
@@ -26,7 +28,7 @@ struct Node {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct State {
-    /// `ready`, `waits`, `silent`, `absent`, or `none` for what has no process of its own.
+    /// `ready`, `rests`, `waits`, `silent`, `absent`, `unknown`, or `none` for what has no process of its own.
     is: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<String>,
@@ -50,49 +52,8 @@ struct Edge {
     rate: Option<f32>,
 }
 
-/// One line of the list of all Pipelines.
-pub(crate) fn summary(key: &(String, String), known: &Known) -> Value {
-    let worst = known.health.iter().max_by_key(|(_, (health, _))| health.trouble());
-    let trouble = worst.map_or(0, |(_, (health, _))| health.trouble());
-    let conditions = known.subject.iter().flat_map(|subject| &subject.conditions);
-    let stalled = conditions
-        .clone()
-        .find(|condition| condition.condition_type == "Stalled" && condition.status == ConditionStatus::True);
-    let because = match (stalled, worst) {
-        (Some(stalled), _) => Some(stalled.message.clone()),
-        (None, Some((stage, (health, _)))) => because(health).map(|because| format!("{stage}: {because}")),
-        (None, None) => None,
-    };
-    let rate = |measure| {
-        let names = known.subject.iter().flat_map(|subject| &subject.stages).map(|stage| &stage.name);
-        names.filter_map(|name| known.history.latest(name, measure, false)).sum::<f32>()
-    };
-    json!({
-        "namespace": key.0,
-        "name": key.1,
-        "trouble": if stalled.is_some() { 4 } else { trouble },
-        "because": because,
-        "since": worst.map(|(_, (_, since))| since),
-        "stages": known.health.len(),
-        "ready": known.health.values().filter(|(health, _)| *health == Health::Ready).count(),
-        "rowsIn": rows(known, true),
-        "rowsOut": rows(known, false),
-        "retries": rate("retries"),
-    })
-}
-
-/// Rows a second that come in, or that are stored.
-fn rows(known: &Known, is_source: bool) -> f32 {
-    let Some(subject) = &known.subject else { return 0.0 };
-    let spec = &subject.pipeline.spec;
-    let sources = spec.sources.iter().map(|source| &source.name);
-    let sinks = spec.sinks.iter().map(|sink| &sink.name);
-    let names: Vec<_> = if is_source { sources.collect() } else { sinks.collect() };
-    names.into_iter().filter_map(|name| known.history.latest(name, "rows", false)).sum()
-}
-
 /// Everything about one Pipeline; of the charts only what is new since a tick.
-pub(crate) fn whole(key: &(String, String), known: &Known, since: u64) -> Value {
+pub(crate) fn whole(key: &Key, known: &Known, since: u64) -> Value {
     let Some(subject) = &known.subject else { return Value::Null };
     let spec = &subject.pipeline.spec;
     let since = since.clamp(known.history.first(), known.history.next());
@@ -105,12 +66,15 @@ pub(crate) fn whole(key: &(String, String), known: &Known, since: u64) -> Value 
         "namespace": key.0,
         "name": key.1,
         "now": millis_now(),
+        "watchedSince": known.watched_since,
+        "trouble": known.trouble.as_ref().or(subject.trouble.as_ref()),
         "tickMillis": u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX),
         "from": since,
         "next": known.history.next(),
         "nodes": nodes(spec, known),
         "edges": edges(spec, &known.history),
         "charts": charts(spec, &known.history, since),
+        "answers": drawn::charts(subject),
         "conditions": subject.conditions,
         "urls": urls,
         "buffers": spec.buffers.iter().map(|buffer| &buffer.name).collect::<Vec<_>>(),
@@ -273,22 +237,8 @@ fn questions(spec: &PipelineSpec) -> impl Iterator<Item = Edge> {
 }
 
 fn state(health: Option<&(Health, u64)>) -> State {
-    let Some((health, since)) = health else { return State { is: "absent", because: None, since: None } };
-    let is = match health {
-        Health::Ready => "ready",
-        Health::Waits(_) => "waits",
-        Health::Silent(_) => "silent",
-        Health::Absent => "absent",
-    };
-    State { is, because: because(health), since: Some(*since) }
-}
-
-fn because(health: &Health) -> Option<String> {
-    match health {
-        Health::Ready => None,
-        Health::Waits(because) | Health::Silent(because) => Some(because.clone()),
-        Health::Absent => Some("it has no process".to_owned()),
-    }
+    let Some((health, since)) = health else { return State { is: "unknown", because: None, since: None } };
+    State { is: health.name(), because: health.because().map(str::to_owned), since: Some(*since) }
 }
 
 /// A chart: its unit, and which measures of which stages are in it.

@@ -1,237 +1,247 @@
-//! Looking at all stages of all Pipelines, tick by tick.
+//! Who looks, and at what: processes are asked tick by tick for as long as somebody looks at their Pipeline.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
-use parking_lot::RwLock;
-use tokio::time::{MissedTickBehavior, interval};
+use parking_lot::{Mutex, RwLock};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::exposition::samples;
-use crate::history::{History, SeriesKey, TICK};
-use crate::measure::{API, Kind, Measure, SINK, SOURCE};
+use crate::history::TICK;
+use crate::known::{Heard, Known};
 use crate::scrape::{Asker, Condition, Said};
-use crate::subject::{StageAt, Subject, Subjects};
+use crate::subject::{Admin, CannotTell, Key, Listing, Look, ProcessAt, Subject, Subjects};
 
-/// Processes that are asked at the same time.
+/// Processes of a Pipeline that are asked at the same time.
 const AT_ONCE: usize = 32;
+/// Processes of a Pipeline that are asked at all.
+const MOST_PROCESSES: usize = 256;
+/// Pipelines that are watched at the same time, where they are not watched always.
+const MOST_WATCHED: usize = 8;
+/// How long is watched on after somebody has asked.
+const LINGER: Duration = Duration::from_secs(300);
+/// How long it may take to find out what there is.
+const LIMIT: Duration = Duration::from_secs(10);
 
-/// What is known of one Pipeline.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    pub(crate) subject: Option<Arc<Subject>>,
-    pub(crate) history: History,
-    /// How each stage is, and since when, in milliseconds since the Unix epoch.
-    pub(crate) health: BTreeMap<String, (Health, u64)>,
-    /// The last value of each number that grows, by process and series.
-    counters: BTreeMap<(String, SeriesKey), f64>,
-    seen: Option<Instant>,
+/// What is known, and who asks for it.
+pub(crate) struct Watch {
+    subjects: Arc<dyn Subjects>,
+    asker: Asker,
+    attention: Mutex<Attention>,
+    known: RwLock<BTreeMap<Key, Known>>,
+    /// Held by whoever asks processes, so that nobody asks twice for one tick.
+    turn: tokio::sync::Mutex<()>,
 }
 
-/// How a stage is, over all its processes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Health {
-    /// All processes are ready.
-    Ready,
-    /// One answers and waits for something.
-    Waits(String),
-    /// One does not answer.
-    Silent(String),
-    /// It has no process.
-    Absent,
-}
-
-/// What is known of all Pipelines, by namespace and name.
-pub(crate) type All = Arc<RwLock<BTreeMap<(String, String), Known>>>;
-
-/// Looks until told to end.
-pub(crate) async fn watch(subjects: Arc<dyn Subjects>, all: All, stop: CancellationToken) {
-    let asker = Asker::new();
-    let mut tick = interval(TICK);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        let now = subjects.all();
-        let keys: Vec<_> = now.iter().map(|subject| subject.key()).collect();
-        all.write().retain(|key, _| keys.contains(key));
-        for subject in now {
-            let said = ask(&asker, &subject).await;
-            all.write().entry(subject.key()).or_default().take(subject, &said);
+impl Watch {
+    pub(crate) fn new(subjects: Arc<dyn Subjects>) -> Self {
+        Self {
+            subjects,
+            asker: Asker::new(),
+            attention: Mutex::new(Attention::default()),
+            known: RwLock::default(),
+            turn: tokio::sync::Mutex::default(),
         }
     }
-}
 
-/// What each process of each stage says.
-async fn ask(asker: &Asker, subject: &Subject) -> Vec<(String, String, Said)> {
-    let mut processes = Vec::new();
-    for stage in &subject.stages {
-        processes.extend(stage.admin.iter().map(|admin| (stage.name.clone(), admin.clone())));
-    }
-    let ask = |(stage, admin): (String, String)| async move {
-        let said = asker.ask(&admin).await;
-        (stage, admin, said)
-    };
-    stream::iter(processes).map(ask).buffer_unordered(AT_ONCE).collect().await
-}
-
-impl Known {
-    /// Takes what all processes said in one tick.
-    fn take(&mut self, subject: Arc<Subject>, said: &[(String, String, Said)]) {
-        let now = Instant::now();
-        let seconds = self.seen.map(|seen| now.duration_since(seen).as_secs_f64());
-        self.seen = Some(now);
-        let mut measured = BTreeMap::new();
-        for (stage, admin, said) in said {
-            let spec = &subject.pipeline.spec;
-            let is_source = spec.sources.iter().any(|source| source.name == *stage);
-            let is_api = spec.apis.iter().flatten().any(|api| api.name == *stage);
-            let (label, measures) = match (is_source, is_api) {
-                (true, _) => ("source", SOURCE),
-                (_, true) => ("api", API),
-                _ => ("sink", SINK),
-            };
-            self.read(stage, admin, label, measures, &said.metrics, seconds, &mut measured);
-        }
-        self.counters.retain(|(admin, _), _| said.iter().any(|(_, known, _)| known == admin));
-        self.history.tick(&measured);
-        for stage in &subject.stages {
-            self.see(stage, said);
-        }
-        self.health.retain(|name, _| subject.stages.iter().any(|stage| stage.name == *name));
-        self.subject = Some(subject);
-    }
-
-    /// Reads the metrics of one process.
-    #[allow(clippy::too_many_arguments, reason = "all of them are what the process and the moment are")]
-    fn read(
-        &mut self,
-        stage: &str,
-        admin: &str,
-        label: &str,
-        measures: &[Measure],
-        metrics: &str,
-        seconds: Option<f64>,
-        measured: &mut BTreeMap<SeriesKey, f64>,
-    ) {
-        // A counter comes in lines of several labels, which are one number here.
-        let mut sums: BTreeMap<SeriesKey, (Kind, f64)> = BTreeMap::new();
-        for sample in samples(metrics) {
-            let Some(measure) = measures.iter().find(|measure| measure.metric == sample.name) else { continue };
-            if sample.label(label) != Some(stage) {
-                continue;
+    /// Watches until told to end.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
             }
-            let of = measure.by.and_then(|by| sample.label(by)).map(str::to_owned);
-            let key = SeriesKey { stage: stage.to_owned(), measure: measure.id, of };
-            let (_, sum) = sums.entry(key).or_insert((measure.kind, 0.0));
-            *sum = if measure.kind == Kind::Greatest { sum.max(sample.value) } else { *sum + sample.value };
-        }
-        for (key, (kind, value)) in sums {
-            let value = match kind {
-                Kind::Rate => match self.grown(admin, &key, value).zip(seconds) {
-                    Some((more, seconds)) if seconds > 0.0 => more / seconds,
-                    _ => continue,
-                },
-                Kind::Sum | Kind::Greatest => value,
-            };
-            let so_far = measured.entry(key).or_default();
-            *so_far = if kind == Kind::Greatest { so_far.max(value) } else { *so_far + value };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.look_again() => {}
+            }
         }
     }
 
-    /// How much a number has grown since the last tick; `None` when it is seen for the first time. One that is less
-    /// than it was began again with its process.
-    fn grown(&mut self, admin: &str, key: &SeriesKey, value: f64) -> Option<f64> {
-        let before = self.counters.insert((admin.to_owned(), key.clone()), value);
-        let more = match before {
-            Some(before) if value >= before => value - before,
-            Some(_) => value,
-            None => {
-                self.history.count(&key.stage, key.measure, value);
-                return None;
-            }
+    /// All Pipelines. Somebody looks.
+    pub(crate) async fn all(&self) -> Result<Listing, CannotTell> {
+        let look = self.attend(None);
+        timeout(LIMIT, look.all()).await.unwrap_or_else(|_| Err(too_slow()))
+    }
+
+    /// Whether there is such a Pipeline, which from now on is watched. Somebody looks at it.
+    pub(crate) async fn attend_to(&self, key: &Key) -> Result<bool, CannotTell> {
+        let look = self.attend(Some(key.clone()));
+        if self.known.read().contains_key(key) {
+            return Ok(true);
+        }
+        let _turn = self.turn.lock().await;
+        // The turn before this one may have been about it.
+        if self.known.read().contains_key(key) {
+            return Ok(true);
+        }
+        self.visit(&*look, key).await
+    }
+
+    /// What is known of a Pipeline that is watched.
+    pub(crate) fn known<T>(&self, key: &Key, of: impl FnOnce(&Known) -> T) -> Option<T> {
+        self.known.read().get(key).map(of)
+    }
+
+    fn attend(&self, key: Option<Key>) -> Arc<dyn Look> {
+        self.attention.lock().attend(key, Instant::now(), || self.subjects.look())
+    }
+
+    /// One tick.
+    async fn look_again(&self) {
+        let _turn = self.turn.lock().await;
+        let Some((look, keys)) = self.due().await else {
+            self.known.write().clear();
+            return;
         };
-        self.history.count(&key.stage, key.measure, more);
-        Some(more)
+        self.known.write().retain(|key, _| keys.contains(key));
+        join_all(keys.iter().map(|key| self.visit_again(&*look, key))).await;
     }
 
-    /// Notes how a stage is; since when changes only when that does.
-    fn see(&mut self, stage: &StageAt, said: &[(String, String, Said)]) {
-        let of_stage = said.iter().filter(|(name, _, _)| *name == stage.name);
-        let health = of_stage.map(|(_, admin, said)| Health::of(admin, &said.condition)).max_by_key(Health::trouble);
-        let health = health.unwrap_or(Health::Absent);
-        let is_same = |(before, _): &(Health, u64)| before.trouble() == health.trouble();
-        let since =
-            self.health.get(&stage.name).filter(|before| is_same(before)).map_or_else(millis_now, |(_, at)| *at);
-        self.health.insert(stage.name.clone(), (health, since));
-    }
-}
-
-impl Health {
-    fn of(admin: &str, condition: &Condition) -> Self {
-        match condition {
-            Condition::Ready => Self::Ready,
-            Condition::Waits(because) => Self::Waits(because.clone()),
-            Condition::Silent(error) => Self::Silent(format!("{admin} does not answer: {error}")),
+    /// Finds out how a Pipeline is. When that fails, what was known stays, with a word about it.
+    async fn visit_again(&self, look: &dyn Look, key: &Key) {
+        if let Err(CannotTell(because)) = self.visit(look, key).await
+            && let Some(known) = self.known.write().get_mut(key)
+        {
+            known.trouble = Some(because);
         }
     }
 
-    /// How bad it is.
-    pub(crate) fn trouble(&self) -> u8 {
-        match self {
-            Self::Ready => 0,
-            Self::Waits(_) => 1,
-            Self::Absent => 2,
-            Self::Silent(_) => 3,
+    /// What is to be looked at; nothing when nobody looks.
+    async fn due(&self) -> Option<(Arc<dyn Look>, Vec<Key>)> {
+        if !self.subjects.are_always_watched() {
+            return self.attention.lock().due(Instant::now());
         }
+        let look = self.attend(None);
+        let all = timeout(LIMIT, look.all()).await.ok().and_then(Result::ok).unwrap_or_default();
+        let keys = all.pipelines.into_iter().map(|outline| (outline.namespace, outline.name));
+        Some((look, keys.collect()))
+    }
+
+    /// Finds out how a Pipeline is; gives whether there is one.
+    async fn visit(&self, look: &dyn Look, key: &Key) -> Result<bool, CannotTell> {
+        let found = timeout(LIMIT, look.one(&key.0, &key.1)).await.unwrap_or_else(|_| Err(too_slow()))?;
+        let Some(subject) = found else {
+            self.attention.lock().forget(key);
+            self.known.write().remove(key);
+            return Ok(false);
+        };
+        let heard = self.ask(&subject).await;
+        self.known.write().entry(key.clone()).or_default().take(subject, &heard);
+        Ok(true)
+    }
+
+    /// What each process of each stage says.
+    async fn ask(&self, subject: &Subject) -> Vec<Heard> {
+        let mut processes = Vec::new();
+        for stage in &subject.stages {
+            processes.extend(stage.processes.iter().map(|process| (stage.name.clone(), process.clone())));
+        }
+        processes.truncate(MOST_PROCESSES);
+        let ask = |(stage, process): (String, ProcessAt)| async move {
+            let said = match process.admin {
+                Admin::At(url) => self.asker.ask(&url).await,
+                Admin::Starting(because) => Said::nothing(Condition::Starting(because)),
+                Admin::Broken(because) => Said::nothing(Condition::Broken(because)),
+            };
+            Heard { stage, process: process.name, said }
+        };
+        stream::iter(processes).map(ask).buffer_unordered(AT_ONCE).collect().await
     }
 }
 
-/// Milliseconds since the Unix epoch.
-pub(crate) fn millis_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+fn too_slow() -> CannotTell {
+    CannotTell(format!("it could not be found out within {} s what there is", LIMIT.as_secs()))
+}
+
+/// Who looks at what.
+#[derive(Default)]
+struct Attention {
+    /// There while somebody looks, and for a while after.
+    look: Option<Arc<dyn Look>>,
+    /// When somebody looked last.
+    last: Option<Instant>,
+    /// The Pipelines that somebody looks at, and when that was last.
+    wanted: BTreeMap<Key, Instant>,
+}
+
+impl Attention {
+    /// Somebody looks, perhaps at a Pipeline. When too many are looked at, the one that was looked at least lately goes.
+    fn attend(&mut self, key: Option<Key>, now: Instant, look: impl FnOnce() -> Arc<dyn Look>) -> Arc<dyn Look> {
+        self.last = Some(now);
+        if let Some(key) = key {
+            self.wanted.insert(key, now);
+            if self.wanted.len() > MOST_WATCHED {
+                let least = self.wanted.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
+                least.map(|key| self.wanted.remove(&key));
+            }
+        }
+        Arc::clone(self.look.get_or_insert_with(look))
+    }
+
+    /// What is to be looked at now; `None`, and an end of looking, once nobody has looked for a while.
+    fn due(&mut self, now: Instant) -> Option<(Arc<dyn Look>, Vec<Key>)> {
+        let is_over = |at: Instant| now.saturating_duration_since(at) > LINGER;
+        if self.last.is_none_or(is_over) {
+            self.look = None;
+            self.wanted.clear();
+        }
+        self.wanted.retain(|_, at| !is_over(*at));
+        Some((Arc::clone(self.look.as_ref()?), self.wanted.keys().cloned().collect()))
+    }
+
+    /// There is no such Pipeline.
+    fn forget(&mut self, key: &Key) {
+        self.wanted.remove(key);
+    }
 }
 
 #[cfg(test)]
-#[allow(clippy::float_cmp, reason = "whole numbers")]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::subject::Fixed;
 
-    fn read(known: &mut Known, metrics: &str, seconds: Option<f64>) -> BTreeMap<SeriesKey, f64> {
-        let mut measured = BTreeMap::new();
-        known.read("raw", "http://a", "sink", SINK, metrics, seconds, &mut measured);
-        measured
+    fn key(number: usize) -> Key {
+        ("shop".to_owned(), format!("p{number}"))
+    }
+
+    fn attend(attention: &mut Attention, key: Option<Key>, now: Instant) {
+        attention.attend(key, now, || Arc::new(Fixed(Vec::new())));
+    }
+
+    fn due(attention: &mut Attention, now: Instant) -> Option<Vec<Key>> {
+        attention.due(now).map(|(_, keys)| keys)
     }
 
     #[test]
-    fn what_grows_becomes_a_rate_and_begins_again_with_its_process() {
-        let mut known = Known::default();
-        let line = |count: u32| {
-            format!(
-                "penstock_consumer_applied_records_total{{sink=\"raw\",shard=\"0\"}} {count}\n\
-                 penstock_consumer_applied_records_total{{sink=\"raw\",shard=\"1\"}} {count}\n\
-                 penstock_consumer_applied_records_total{{sink=\"other\",shard=\"1\"}} 99\n"
-            )
-        };
-        assert!(read(&mut known, &line(100), None).is_empty());
-        let rate = |measured: BTreeMap<SeriesKey, f64>| measured.into_values().next();
-        assert_eq!(rate(read(&mut known, &line(150), Some(2.0))), Some(50.0));
-        assert_eq!(rate(read(&mut known, &line(10), Some(2.0))), Some(10.0));
-        assert_eq!(known.history.total("raw", "rows"), 200.0 + 100.0 + 20.0);
+    fn nothing_is_looked_at_before_somebody_looks_and_nothing_when_all_have_gone() {
+        let (mut attention, begin) = (Attention::default(), Instant::now());
+        assert!(due(&mut attention, begin).is_none());
+        attend(&mut attention, Some(key(1)), begin);
+        attend(&mut attention, None, begin + LINGER);
+        assert_eq!(due(&mut attention, begin + LINGER), Some(vec![key(1)]));
+        let later = begin + LINGER + TICK;
+        assert_eq!(due(&mut attention, later), Some(Vec::new()), "somebody looks at the list only");
+        assert!(due(&mut attention, later + LINGER).is_none());
+        assert!(attention.look.is_none(), "what looking takes is given back");
     }
 
     #[test]
-    fn what_stands_is_shown_apart_by_its_label() {
-        let text = "penstock_consumer_behind_latest_milliseconds{sink=\"raw\",shard=\"0\"} 7\n\
-                    penstock_consumer_behind_latest_milliseconds{sink=\"raw\",shard=\"1\"} 9\n";
-        let measured = read(&mut Known::default(), text, None);
-        let seen: Vec<_> = measured.into_iter().map(|(key, value)| (key.of, value)).collect();
-        assert_eq!(seen, [(Some("0".to_owned()), 7.0), (Some("1".to_owned()), 9.0)]);
+    fn of_too_many_that_are_looked_at_the_one_that_was_longest_ago_goes() {
+        let (mut attention, begin) = (Attention::default(), Instant::now());
+        for number in 0..=MOST_WATCHED {
+            attend(&mut attention, Some(key(number)), begin + TICK * u32::try_from(number).unwrap());
+        }
+        let watched = due(&mut attention, begin + TICK).unwrap();
+        assert_eq!(watched.len(), MOST_WATCHED);
+        assert!(!watched.contains(&key(0)) && watched.contains(&key(1)));
     }
 }

@@ -15,7 +15,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const TRY: Duration = Duration::from_secs(5);
 
 /// What is seen of a watch.
-pub(super) enum Seen<T> {
+pub(crate) enum Seen<T> {
     Brought(T),
     Failed(watcher::Error),
     /// It has failed, and works again.
@@ -23,7 +23,7 @@ pub(super) enum Seen<T> {
 }
 
 /// The watch, and when it works again after a failure.
-pub(super) fn with_calm<T: Send + 'static>(
+pub(crate) fn with_calm<T: Send + 'static>(
     watch: impl Stream<Item = watcher::Result<T>> + Send + 'static,
 ) -> impl Stream<Item = Seen<T>> + Send {
     let watch = Watch { events: watch.boxed(), failures: 0, calm_at: None };

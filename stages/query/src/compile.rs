@@ -97,6 +97,7 @@ pub(crate) struct ParameterRule {
     pub(crate) values: Vec<String>,
     pub(crate) default: Option<String>,
     pub(crate) description: Option<String>,
+    pub(crate) example: Option<String>,
 }
 
 impl Route {
@@ -278,7 +279,7 @@ fn parameters(
     let rules = order.into_iter().map(|name| rule(plan, &needed, name)).collect::<Vec<_>>();
     for (index, declared) in plan.parameters.iter().enumerate() {
         let rule = rules.iter().find(|rule| rule.name == declared.name);
-        let told = declared.values.iter().flatten().chain(&declared.default);
+        let told = declared.values.iter().flatten().chain(&declared.default).chain(&declared.example);
         for value in told {
             if let Some(expected) = rule.and_then(|rule| rule.refuses(value)) {
                 let message = format!("the value `{value}` of `{}` is not {expected}", declared.name);
@@ -307,6 +308,7 @@ fn rule(plan: &RoutePlan, needed: &BTreeMap<String, Need>, name: String) -> Para
         kind: declared.and_then(|declared| declared.parameter_type).unwrap_or(by_key),
         values: declared.and_then(|declared| declared.values.clone()).unwrap_or_default(),
         description: declared.and_then(|declared| declared.description.clone()),
+        example: declared.and_then(|declared| declared.example.clone()),
         default,
         name,
     }

@@ -76,9 +76,10 @@ fn parameter(rule: &ParameterRule) -> Value {
             _ => json!({ "type": "string", "enum": rule.values }),
         };
     }
+    let numeric = matches!(rule.kind, ParameterType::Integer | ParameterType::Number);
+    let typed = |value: &String| if numeric { number(value) } else { json!(value) };
     if let Some(default) = &rule.default {
-        let numeric = matches!(rule.kind, ParameterType::Integer | ParameterType::Number);
-        schema["default"] = if numeric { number(default) } else { json!(default) };
+        schema["default"] = typed(default);
     }
     let mut parameter = json!({
         "name": rule.name,
@@ -88,6 +89,9 @@ fn parameter(rule: &ParameterRule) -> Value {
     });
     if let Some(description) = &rule.description {
         parameter["description"] = json!(description);
+    }
+    if let Some(example) = &rule.example {
+        parameter["example"] = typed(example);
     }
     parameter
 }

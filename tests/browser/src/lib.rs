@@ -26,6 +26,21 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How long the browser may take to end.
 const CLOSING: Duration = Duration::from_secs(20);
 
+/// What an api answers whoever has this key.
+///
+/// # Errors
+/// When it does not answer, or not with JSON.
+pub async fn get_json(url: &str, key: &str) -> anyhow::Result<Value> {
+    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let request = Request::get(url).header("authorization", format!("Bearer {key}")).body(Full::default())?;
+    let answered = async {
+        let response = client.request(request).await?;
+        let body = response.into_body().collect().await?.to_bytes();
+        serde_json::from_slice(&body).with_context(|| format!("{url} answers: {}", String::from_utf8_lossy(&body)))
+    };
+    tokio::time::timeout(PATIENCE, answered).await.context("the api does not answer")?
+}
+
 /// A browser with one window. It is gone when this is dropped.
 #[derive(Debug)]
 pub struct Browser {

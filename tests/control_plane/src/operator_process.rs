@@ -1,6 +1,7 @@
 //! The operator as it ships: the program, in a process of its own, with the rights of the chart's roles in the whole cluster.
 
 use std::fs::{self, File};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use penstock_conformance::free_ports;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::page::Page;
 use crate::plane::Plane;
 use crate::rights::{self, OPERATOR};
 use crate::wait::eventually;
@@ -40,6 +42,7 @@ pub struct OperatorProcess {
     child: Child,
     log: PathBuf,
     port: u16,
+    page: Page,
 }
 
 impl Installation {
@@ -92,11 +95,13 @@ impl Installation {
     /// # Errors
     /// When it is not there.
     pub fn spawn(&self, identity: &str) -> anyhow::Result<OperatorProcess> {
-        let port = free_ports(1)?;
+        let port = free_ports(2)?;
+        let page = SocketAddr::from(([127, 0, 0, 1], port + 1));
         let log = self.folder.path().join(format!("{identity}.log"));
         let child = Command::new(program()?)
             .args(["--stage-image=penstock:test", "--identity", identity, "--lease-namespace", NAMESPACE])
-            .args([format!("--admin=127.0.0.1:{port}"), format!("--aws-endpoint-url={}", self.endpoint)])
+            .args([format!("--admin=127.0.0.1:{port}"), format!("--page={page}")])
+            .arg(format!("--aws-endpoint-url={}", self.endpoint))
             .args(self.watched.iter().map(|namespace| format!("--namespace={namespace}")))
             .env_clear()
             .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
@@ -107,7 +112,7 @@ impl Installation {
             .stderr(File::create(&log)?)
             .spawn()
             .context("the operator cannot be started")?;
-        Ok(OperatorProcess { child, log, port })
+        Ok(OperatorProcess { child, log, port, page: Page::at(page) })
     }
 }
 
@@ -131,6 +136,12 @@ impl OperatorProcess {
     pub async fn is_ready(&self) -> anyhow::Result<()> {
         let is_ready = eventually("the operator is ready", async || ready(self.port).await);
         is_ready.await.with_context(|| self.said().unwrap_or_default())
+    }
+
+    /// Its page.
+    #[must_use]
+    pub fn page(&self) -> &Page {
+        &self.page
     }
 
     /// Its resident memory now and at its highest, in bytes.

@@ -12,7 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, ResourceExt as _};
-use penstock_control_plane::{Installation, Manifest, Plane, World, condition, full, steady};
+use penstock_control_plane::{Installation, Manifest, OperatorProcess, Plane, World, condition, full, steady};
 use serde_json::json;
 
 /// What an operator could write.
@@ -186,11 +186,33 @@ async fn many_pipelines_cost_nothing_while_nothing_happens_and_an_edit_of_one_is
     assert!(!full() || most < EDIT, "{most:?}");
     steady("the writes", Duration::from_secs(3), async || writes(&world).await).await.unwrap();
     let (_, highest) = operator.memory().unwrap();
+    let with_page = look(&operator, &world, pipelines).await.unwrap();
     operator.stop().await.unwrap();
 
     starts_cold(&plane, &installation, &world).await.unwrap();
     // At last, so that all figures are told first.
     assert!(highest < MEMORY, "{highest} bytes");
+    assert!(with_page < MEMORY, "{with_page} bytes with the page");
+}
+
+/// Somebody looks at the page: at the list, and at one of them. Gives the highest memory so far.
+#[allow(clippy::print_stderr, reason = "the figures")]
+async fn look(operator: &OperatorProcess, world: &World, pipelines: usize) -> anyhow::Result<u64> {
+    let begun = Instant::now();
+    let list = operator.page().list().await?;
+    let first = begun.elapsed();
+    ensure!(list["all"] == pipelines && list["pipelines"][0]["word"] == "ready", "{list}");
+    let begun = Instant::now();
+    operator.page().list().await?;
+    let again = begun.elapsed();
+    operator.page().one(&world.namespace, "scale-7").await?;
+    let (now, highest) = operator.memory()?;
+    eprintln!(
+        "the page's list after {first:?}, and again after {again:?}; resident memory {} KiB, highest {} KiB",
+        now >> 10,
+        highest >> 10
+    );
+    Ok(highest)
 }
 
 /// Another operator takes over: it lists each kind once, reads nothing else, and writes nothing but its lease.

@@ -90,6 +90,9 @@ pub struct Ready {
     pub region: String,
     /// The sources.
     pub sources: Vec<Source>,
+    /// The query APIs.
+    #[serde(default)]
+    pub apis: Vec<Source>,
     /// The streams.
     pub streams: Vec<String>,
     /// The page.
@@ -99,11 +102,11 @@ pub struct Ready {
     pub admin: std::collections::BTreeMap<String, String>,
 }
 
-/// A source in the ready file.
+/// A source or an api in the ready file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
-    /// Where to post.
+    /// Where to post or to ask.
     pub url: String,
     /// The file of an API key.
     pub api_key_file: Option<PathBuf>,

@@ -146,6 +146,18 @@ fn every_flag_of_the_operator_is_one_that_it_has() {
 }
 
 #[test]
+fn the_page_is_for_those_who_forward_a_port_and_for_nobody_else() {
+    for (arguments, pages) in [(&[][..], 1), (&["--set=page.enabled=false"][..], 0)] {
+        for object in objects(arguments).iter().filter(|object| object["kind"] == "Deployment") {
+            let container = &object["spec"]["template"]["spec"]["containers"][0];
+            let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
+            let shown: Vec<_> = args.filter(|arg| arg.starts_with("--page")).collect();
+            assert_eq!(shown, ["--page=127.0.0.1:8081"][..pages], "it listens on loopback");
+        }
+    }
+}
+
+#[test]
 fn before_it_is_uninstalled_the_operator_is_asked_whether_it_may_go() {
     let jobs = |arguments: &[&str]| -> Vec<Value> {
         objects(arguments).into_iter().filter(|object| object["kind"] == "Job").collect()
@@ -226,6 +238,7 @@ fn a_value_that_is_not_known_or_makes_no_sense_is_refused() {
         "image.pullPolicy=Sometimes",
         "watchNamespaces={Shop}",
         "localAws.limits=none",
+        "page.port=80",
         "aws.region=Ireland",
         "stages.env.A-B=c",
     ] {

@@ -46,6 +46,9 @@ const OTHERS: [Need; 8] = [
     ("events.k8s.io", "events", "create", "operator/src/report/mod.rs", "context.events.publish("),
 ];
 
+/// Where a stage answers, for the page.
+const PODS_LIST: Need = ("", "pods", "list", "operator/src/page/cluster.rs", "pods.list(");
+
 /// A second event of the same kind counts the first one up.
 const EVENT_PATCH: Need = ("events.k8s.io", "events", "patch", "operator/src/report/mod.rs", "context.events.publish(");
 
@@ -65,7 +68,7 @@ fn needs() -> Vec<Need> {
     let of_children = CHILDREN.iter().flat_map(|(group, resource)| {
         OF_EACH_CHILD.iter().map(move |(verb, file, words)| (*group, *resource, *verb, *file, *words))
     });
-    of_children.chain(OTHERS).chain([EVENT_PATCH]).collect()
+    of_children.chain(OTHERS).chain([EVENT_PATCH, PODS_LIST]).collect()
 }
 
 fn as_rights<'a>(needs: impl IntoIterator<Item = &'a Need>) -> BTreeSet<Right> {
@@ -121,6 +124,16 @@ fn each_need_names_a_place_that_is_there() {
 fn everywhere_the_operator_may_do_what_it_needs_and_nothing_else() {
     for role in roles(&[]) {
         assert_eq!(granted(&role), expected(&role), "{}", role["metadata"]["name"]);
+    }
+}
+
+#[test]
+fn without_the_page_pods_are_not_listed() {
+    let without_pods: BTreeSet<_> = as_rights(&needs()).difference(&as_rights(&[PODS_LIST])).cloned().collect();
+    for role in roles(&["--set=page.enabled=false"]).iter().filter(|role| role["kind"] == "ClusterRole") {
+        if role["metadata"]["labels"]["app.kubernetes.io/component"] == "operator" {
+            assert_eq!(granted(role), without_pods);
+        }
     }
 }
 

@@ -31,12 +31,12 @@ pub(super) const RULES: &[Rule] = &[
         code: "no_sort_key",
         at: &["spec"],
         rule: "!has(self.apis) || self.apis.all(a, a.routes.all(r, (!has(r.sort) && !has(r.totals) && !has(r.groupBy) \
-               && !has(r.orderBy) && (!has(r.answer) || r.answer == 'Item')) || self.sinks.all(k, !has(k.dynamodb) \
+               && !has(r.orderBy) && !has(r.chart) && (!has(r.answer) || r.answer == 'Item')) || self.sinks.all(k, !has(k.dynamodb) \
                || k.dynamodb.tables.all(t, t.name != r.table || has(t.sort)))))",
         message: "a table without a sort key has one item a partition: there is nothing to choose, list or add up",
         reason: INVALID,
         field_path: Some(".apis"),
-        cure: "remove `sort`, `totals`, `groupBy`, `orderBy` and `answer`, or give the table a sort key",
+        cure: "remove `sort`, `totals`, `groupBy`, `orderBy`, `chart` and `answer`, or give the table a sort key",
     },
     Rule {
         code: "item_needs_sort_key",
@@ -125,6 +125,37 @@ pub(super) const RULES: &[Rule] = &[
         reason: FORBIDDEN,
         field_path: Some(".partitions"),
         cure: "write `partition` with one template",
+    },
+    Rule {
+        code: "chart_of_lines",
+        at: &["spec.apis[].routes[]"],
+        rule: "!has(self.chart) || (has(self.answer) ? self.answer == 'Items' : !has(self.sort) || !has(self.sort.equals))",
+        message: "a chart draws the lines of an answer, and this route answers one item or totals alone",
+        reason: FORBIDDEN,
+        field_path: Some(".chart"),
+        cure: "remove `chart`, or answer several lines, such as with `groupBy`",
+    },
+    Rule {
+        code: "chart_of_fields",
+        at: &["spec.apis[].routes[]"],
+        rule: "!has(self.chart) || (!has(self.groupBy) && !has(self.fields)) || [self.chart.by, self.chart.value].all(n, \
+               (has(self.fields) ? self.fields.exists(f, f.name == n) : self.groupBy.exists(g, g == n)) \
+               || (has(self.groupBy) && has(self.totals) && self.totals.exists(t, t.name == n)))",
+        message: "`chart.by` and `chart.value` must be fields of the answer: of `fields`, else of `groupBy`, or of the `totals` of \
+                  `groupBy`",
+        reason: INVALID,
+        field_path: Some(".chart"),
+        cure: "name a field of the answer",
+    },
+    Rule {
+        code: "chart_needs_example",
+        at: &["spec.apis[].routes[]"],
+        rule: "!has(self.chart) || self.path.split('{').size() - 1 == (has(self.parameters) \
+               ? self.parameters.filter(p, has(p.example) && self.path.contains('{' + p.name + '}')).size() : 0)",
+        message: "a chart is asked for with the examples of its route's path: each parameter in it needs one",
+        reason: REQUIRED,
+        field_path: Some(".parameters"),
+        cure: "add it, such as `parameters: [{ name: Month, example: 2010-12 }]`",
     },
     Rule {
         code: "page_above_most",

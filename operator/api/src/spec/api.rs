@@ -151,6 +151,46 @@ pub struct Route {
     /// How much is answered and read for one request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RouteLimits>,
+    /// Draws the answer on the page that shows the Pipeline. Each parameter of the path then needs an `example`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<RouteChart>,
+}
+
+/// How the lines of an answer are drawn on the page that shows the Pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteChart {
+    /// What stands above it. Default: the route's description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub title: Option<String>,
+    /// Whether it is a line or bars. Default `Bar`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ChartKind>,
+    /// The field of the answer that names a bar or a place along the line, such as `Day`.
+    #[schemars(length(min = 1, max = 255))]
+    pub by: String,
+    /// The field of the answer whose numbers are drawn, such as `revenue`.
+    #[schemars(length(min = 1, max = 255))]
+    pub value: String,
+    /// What the numbers count, such as `£`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16))]
+    pub unit: Option<String>,
+    /// How many lines of the answer are drawn: its first ones. Default 10 bars, or 366 places of a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: Option<i32>,
+}
+
+/// How an answer is drawn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ChartKind {
+    /// A bar for each line of the answer, in its order.
+    #[default]
+    Bar,
+    /// A line from one line of the answer to the next, such as over days.
+    Line,
 }
 
 /// Which items of a partition are read, by their sort key. Holds exactly one of: `equals`, `prefix`, `between`, `newerThan`.
@@ -221,6 +261,10 @@ pub struct Parameter {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub default: Option<String>,
+    /// A value that it may have, for those who ask and for a first look at a `chart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub example: Option<String>,
 }
 
 /// What a parameter may look like.

@@ -45,6 +45,79 @@ pub(super) const CASES: &[Case] = &[
         )],
     },
     Case {
+        code: "chart_of_lines",
+        accepted: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], chart: { by: StockCode, value: Amount, unit: kg, kind: Line, title: Sales, limit: 5 } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+        refused: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], answer: Totals, totals: [{ name: lines, aggregate: Count }], chart: { by: StockCode, value: lines } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+    },
+    Case {
+        code: "chart_of_lines",
+        accepted: &[],
+        refused: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], sort: { equals: a }, chart: { by: StockCode, value: Amount } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+    },
+    Case {
+        code: "chart_of_fields",
+        accepted: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], groupBy: [StockCode], totals: [{ name: lines, aggregate: Count }], chart: { by: StockCode, value: lines } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+        refused: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], groupBy: [StockCode], totals: [{ name: lines, aggregate: Count }], chart: { by: StockCode, value: Amount } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+    },
+    Case {
+        code: "chart_of_fields",
+        accepted: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], fields: [{ name: Article, attribute: StockCode }, { name: Amount }], chart: { by: Article, value: Amount } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+        refused: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo, example: a }], fields: [{ name: Article, attribute: StockCode }, { name: Amount }], chart: { by: StockCode, value: Amount } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+    },
+    Case {
+        code: "chart_needs_example",
+        accepted: &[],
+        refused: &[
+            (
+                AWS,
+                "    region: eu-west-1\n  apis:\n    - name: ask\n      routes:\n        - { path: \"/invoices/{InvoiceNo}\", table: shop-invoices, parameters: [{ name: InvoiceNo }], chart: { by: StockCode, value: Amount } }\n",
+            ),
+            ("            write: put\n", "            write: put\n            sort: { field: StockCode, type: S }\n"),
+        ],
+    },
+    Case {
         code: "partition_not_given",
         accepted: &[(
             AWS,

@@ -1,6 +1,7 @@
-//! A look inside: the newest records of a stream, the newest objects of a sink, items by key, dead letters. It reads
-//! little, and not often: what was seen is shown again for a few seconds.
+//! A look inside: the newest records of a stream, the newest objects of a sink, items by key, dead letters, and what an api
+//! answers. It reads little, and not often: what was seen is shown again for a few seconds.
 
+mod answers;
 mod items;
 mod objects;
 mod records;
@@ -14,6 +15,7 @@ use penstock_api::plan::{Plan, SinkTarget, StageConfig, StageKind, plan};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
+use crate::scrape::Asker;
 use crate::subject::Subject;
 
 /// How long a look may take.
@@ -40,6 +42,8 @@ pub(crate) enum What {
     Items { table: String, partition: String, sort: Option<String> },
     /// The newest dead letters of a sink.
     DeadLetters { sink: String },
+    /// What an api answers on one of its routes that is drawn, by its place.
+    Answer { api: String, route: usize, parameters: BTreeMap<String, String> },
 }
 
 /// Why there is nothing to see.
@@ -51,6 +55,8 @@ pub(crate) enum PeekError {
     NoStores,
     #[error("{doing} did not succeed: {message}")]
     Service { doing: String, message: String },
+    #[error("the api {0} demands a key, and this page has none")]
+    NeedsKey(String),
     #[error("it took longer than {} s", LIMIT.as_secs())]
     Timeout,
 }
@@ -74,13 +80,14 @@ type Look = ((String, String), What);
 /// Looks, a few at a time.
 #[derive(Debug)]
 pub(crate) struct Peek {
+    asker: Asker,
     places: Semaphore,
     seen: Mutex<BTreeMap<Look, (Instant, Value)>>,
 }
 
 impl Peek {
     pub(crate) fn new() -> Self {
-        Self { places: Semaphore::new(AT_ONCE), seen: Mutex::default() }
+        Self { asker: Asker::new(), places: Semaphore::new(AT_ONCE), seen: Mutex::default() }
     }
 
     /// Looks, or says again what was seen just now.
@@ -96,7 +103,7 @@ impl Peek {
             if let Some(seen) = self.seen_lately(&look) {
                 return Ok(seen);
             }
-            now(subject, &look.1).await
+            self.now(subject, &look.1).await
         };
         let value = tokio::time::timeout(LIMIT, looked).await.map_err(|_| PeekError::Timeout)??;
         let mut seen = self.seen.lock();
@@ -107,12 +114,22 @@ impl Peek {
         Ok(value)
     }
 
+    async fn now(&self, subject: &Subject, what: &What) -> Result<Value, PeekError> {
+        match what {
+            What::Answer { api, route, parameters } => {
+                answers::points(&self.asker, subject, api, *route, parameters).await
+            }
+            stored => now(subject, stored).await,
+        }
+    }
+
     fn seen_lately(&self, look: &Look) -> Option<Value> {
         let seen = self.seen.lock();
         seen.get(look).filter(|(at, _)| at.elapsed() < KEPT).map(|(_, value)| value.clone())
     }
 }
 
+/// What is stored now.
 async fn now(subject: &Subject, what: &What) -> Result<Value, PeekError> {
     let stores = subject.stores.as_ref().ok_or(PeekError::NoStores)?;
     // The names of streams and tables follow from the plan. A Pipeline that is shown has one.
@@ -137,6 +154,7 @@ async fn now(subject: &Subject, what: &What) -> Result<Value, PeekError> {
             let (_, stage) = target(&plan, sink)?;
             objects::dead_letters(stores, stage, sink).await
         }
+        What::Answer { api, .. } => Err(PeekError::Unknown(format!("store of the api {api}"))),
     }
 }
 

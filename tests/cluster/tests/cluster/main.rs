@@ -7,6 +7,7 @@
 mod leaving;
 mod leftovers;
 mod month;
+mod page;
 mod pipeline;
 mod setting;
 mod shop;

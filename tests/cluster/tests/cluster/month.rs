@@ -6,6 +6,7 @@ use anyhow::{bail, ensure};
 use penstock_cluster::{End, eventually};
 use serde_json::{Value, json};
 
+use crate::page;
 use crate::pipeline::{Pipeline, Templates};
 use crate::setting::{IMAGE, Setting, root};
 use crate::shop::{KEY, Sending, read_back, sample};
@@ -33,6 +34,7 @@ fn a_month_of_a_shop_is_stored_once_whatever_happens_to_pods_node_operator_and_s
     apply(&setting);
     pipeline.wait_until_ready();
     setting.done("the Pipeline is ready");
+    page::shows(&pipeline, &STAGES);
 
     let file = sample(ROWS, setting.folder.path());
     let sending = Sending::start(&setting, &file, RATE);

@@ -10,6 +10,7 @@ mod fields;
 mod fresh;
 mod leaders;
 mod life;
+mod page;
 mod rights;
 mod skipped;
 mod story;

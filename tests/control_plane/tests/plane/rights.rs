@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::DeleteParams;
 use penstock_control_plane::{
-    Manifest, Request, Right, Wire, World, children, condition, eventually, granted, rules, shared,
+    Manifest, Page, Request, Right, Wire, World, children, condition, eventually, granted, rules, shared,
 };
 use serde_json::{Value, json};
 
@@ -60,6 +60,8 @@ async fn the_rights_that_are_used_are_those_of_the_chart() {
     let world = World::new(plane, "rights").await.unwrap();
     let operator = Candidate::start(&world, "first").await;
     everything(&world).await.unwrap();
+    world.apply(&Manifest::example("minimal").unwrap()).await.unwrap();
+    Page::of(&world, &Wire::default()).await.unwrap().one(&world.namespace, "minimal").await.unwrap();
     operator.stop.cancel();
     operator.task.await.unwrap();
 

@@ -26,7 +26,8 @@ pub(super) fn of(rule: &Rule, node: &Value) -> Option<Vec<Culprit>> {
             })
         }),
         "no_sort_key" => routes(node, "table", |route, table| {
-            let asks = ["sort", "totals", "groupBy", "orderBy"].into_iter().find(|field| !route[*field].is_null());
+            let asks =
+                ["sort", "totals", "groupBy", "orderBy", "chart"].into_iter().find(|field| !route[*field].is_null());
             let asks = asks.or((route["answer"].is_string() && route["answer"] != "Item").then_some("answer"))?;
             let found = format!("the table `{}` has no sort key, and the route has `{asks}`", text(route, "table"));
             table["sort"].is_null().then_some((found, None))

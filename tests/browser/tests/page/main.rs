@@ -1,13 +1,16 @@
 //! The page in a real browser, while a real month of rows flows.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod answers;
+mod list;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use penstock_api::spec::Pipeline;
 use penstock_browser::Browser;
 use penstock_conformance::{may_skip, penstock};
-use penstock_console::{Access, StageAt, Subject, serve};
+use penstock_console::{Access, Fixed, ProcessAt, StageAt, Subject, serve};
 use penstock_faults::{Client, Ready, Server, ServerOptions, root, sample};
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +31,11 @@ async fn browser(width: u32, height: u32, dark: bool) -> Option<Browser> {
 }
 
 fn run(folder: &Path) -> Server {
-    let pipeline = root().join("examples/ecommerce/pipeline.yaml");
+    run_example(folder, "ecommerce/pipeline.yaml")
+}
+
+fn run_example(folder: &Path, example: &str) -> Server {
+    let pipeline = root().join("examples").join(example);
     let options = ServerOptions::new(&penstock().unwrap(), &pipeline, &folder.join("data")).unwrap();
     Server::start(&options).unwrap()
 }
@@ -147,15 +154,21 @@ async fn stages_that_die_are_shown_with_since_when() {
     let pipeline: Pipeline = serde_yaml::from_str(&pipeline).unwrap();
     let stages = server.ready.admin.iter().map(|(name, url)| StageAt {
         name: name.clone(),
-        admin: vec![url.clone()],
-        url: None,
+        processes: vec![ProcessAt::at(url.clone())],
+        ..StageAt::default()
     });
-    let subject =
-        Subject { pipeline: Arc::new(pipeline), stages: stages.collect(), conditions: Vec::new(), stores: None };
+    let subject = Subject {
+        pipeline: Arc::new(pipeline),
+        stages: stages.collect(),
+        conditions: Vec::new(),
+        trouble: None,
+        stores: None,
+    };
+    let subjects = Arc::new(Fixed(vec![Arc::new(subject)]));
     let stop = CancellationToken::new();
     // A page of its own, which lives on when the stages die.
     let listen = "127.0.0.1:0".parse().unwrap();
-    let addr = serve(listen, Access::Loopback, Arc::new(vec![Arc::new(subject)]), stop.clone()).await.unwrap();
+    let addr = serve(listen, Access::Loopback, subjects, stop.clone()).await.unwrap();
     browser.open(&format!("http://{addr}/")).await.unwrap();
     browser
         .eventually("all stages are ready", "return document.querySelectorAll('.glyph-ready').length === 4")

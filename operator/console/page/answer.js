@@ -1,0 +1,152 @@
+// What an api answers, drawn: bars in the order of the answer, or a line from one place to the next. Beside the picture there
+// are the parameters that it is asked with, and the same numbers as a table.
+
+import { format, svg, ticks } from "./chart.js";
+
+const ASK_AGAIN = 10_000;
+const [WIDTH, LEFT, RIGHT, TOP, BOTTOM] = [400, 56, 10, 10, 22];
+const LINE_HEIGHT = 190;
+const BAR = { row: 30, name: 11, bar: 15, thick: 10 };
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+export class Answer {
+  /** `fetch` gives the points for parameters. */
+  constructor({ title, unit, kind, by, value, path, parameters, locked, command }, fetch) {
+    Object.assign(this, { unit: unit ?? "", kind, by, fetch, asked: 0, at: null, points: [] });
+    this.inputs = parameters.map(({ name, value, description }) => element("input", { name, placeholder: value ?? "", title: description ?? "", autocomplete: "off", size: 12, onchange: () => this.refresh() }));
+    this.controls = element("p", { className: "bar" }, ...this.inputs.map((input) => element("label", {}, input.name, input)));
+    this.controls.hidden = parameters.length === 0 || locked;
+    // A line can be walked along by keyboard.
+    this.picture = svg("svg", { role: "img", class: `of-${kind}`, ...(kind === "line" ? { tabindex: 0 } : {}) });
+    this.told = element("p", { className: "told" });
+    this.rows = element("tbody");
+    this.table = element("details", { hidden: true }, element("summary", { textContent: "As a table" }),
+      element("table", {}, element("thead", {}, element("tr", {}, element("th", { scope: "col", textContent: by }), element("th", { scope: "col", className: "number", textContent: `${value}${this.unit ? `, ${this.unit}` : ""}` }))), this.rows));
+    this.heading = element("h2", {}, title);
+    if (this.unit) this.heading.append(", ", element("span", { className: "soft", textContent: this.unit }));
+    this.frame = element("div", { className: "chart" }, this.picture);
+    this.element = element("section", { className: "answer" }, this.heading, this.controls, this.frame, this.told, this.table,
+      element("p", { className: "soft", textContent: `GET ${path}` }));
+    this.locked = locked;
+    if (locked) {
+      this.frame.hidden = true;
+      this.told.replaceChildren("This api demands a key, which the page does not have. Ask it with one of its Secret: ", element("code", { textContent: command }));
+    }
+    this.picture.addEventListener("pointermove", (event) => this.point(this.placeOf(event)));
+    this.picture.addEventListener("pointerleave", () => this.point(null));
+    this.picture.addEventListener("blur", () => this.point(null));
+    this.picture.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!step || this.points.length === 0) return;
+      event.preventDefault();
+      const last = this.points.length - 1;
+      this.point(this.at === null ? (step > 0 ? 0 : last) : Math.min(last, Math.max(0, this.at + step)));
+    });
+  }
+
+  /** Asks again when the last answer is old. */
+  tick() {
+    if (!this.locked && Date.now() - this.asked > ASK_AGAIN) this.refresh();
+  }
+
+  async refresh() {
+    this.asked = Date.now();
+    const parameters = Object.fromEntries(this.inputs.filter((input) => input.value).map((input) => [input.name, input.value]));
+    try {
+      const { points, more } = await this.fetch(parameters);
+      Object.assign(this, { points, more, failed: null });
+    } catch (error) {
+      this.failed = error.message;
+    }
+    this.draw();
+  }
+
+  point(at) {
+    if (this.kind !== "line" || at === this.at) return;
+    this.at = at;
+    this.draw();
+  }
+
+  placeOf(event) {
+    const box = this.picture.getBoundingClientRect();
+    const share = (((event.clientX - box.left) / box.width) * WIDTH - LEFT) / (WIDTH - LEFT - RIGHT);
+    return share < -0.02 || share > 1.02 || this.points.length === 0 ? null : Math.min(this.points.length - 1, Math.max(0, Math.round(share * (this.points.length - 1))));
+  }
+
+  draw() {
+    const { points } = this;
+    if (this.kind === "line") this.drawLine(points); else this.drawBars(points);
+    this.frame.hidden = points.length === 0;
+    this.table.hidden = points.length === 0;
+    this.tell(points);
+    const text = JSON.stringify(points);
+    if (text !== this.drawn) this.rows.replaceChildren(...points.map(([name, value]) => element("tr", {}, element("td", { textContent: name }), element("td", { className: "number", textContent: exact(value) }))));
+    this.drawn = text;
+    const most = points.reduce((best, point) => ((point[1] ?? -Infinity) > (best?.[1] ?? -Infinity) ? point : best), null);
+    this.picture.setAttribute("aria-label", `${this.heading.textContent}: ${points.length} ${this.kind === "line" ? "places" : "bars"}${most ? `, the most ${most[0]} with ${withUnit(most[1], this.unit)}` : ""}`);
+  }
+
+  tell(points) {
+    this.told.className = this.failed ? "trouble" : "told soft";
+    if (this.failed) this.told.textContent = this.failed;
+    else if (points.length === 0) this.told.textContent = "The answer is empty: nothing of this is stored yet.";
+    else if (this.at !== null && points[this.at]) this.told.textContent = `${points[this.at][0]}: ${exact(points[this.at][1])} ${this.unit}`;
+    else if (this.kind === "line") this.told.textContent = `${this.by} ${points[0][0]} to ${points[points.length - 1][0]}, in all ${exact(points.reduce((sum, [, value]) => sum + (value ?? 0), 0))} ${this.unit}`;
+    else this.told.textContent = this.more ? `The first ${points.length}; there are more.` : "";
+  }
+
+  drawLine(points) {
+    const values = points.map(([, value]) => value ?? 0);
+    const grid = ticks(Math.max(0, ...values) || 1), top = grid[grid.length - 1];
+    const low = Math.min(0, ...values), height = LINE_HEIGHT - TOP - BOTTOM;
+    const x = (place) => LEFT + ((WIDTH - LEFT - RIGHT) * place) / Math.max(1, points.length - 1);
+    const y = (value) => TOP + height * (1 - (value - low) / (top - low));
+    const drawn = grid.flatMap((value) => [
+      svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
+      svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value, "")),
+    ]);
+    for (const place of new Set([0, Math.floor((points.length - 1) / 2), points.length - 1])) {
+      if (place < 0) continue;
+      const anchor = place === 0 ? "start" : place === points.length - 1 ? "end" : "middle";
+      drawn.push(svg("text", { x: x(place), y: LINE_HEIGHT - 6, "text-anchor": anchor }, cut(points[place][0], 18)));
+    }
+    drawn.push(svg("path", { class: "s0", d: points.map(([, value], place) => `${place ? "L" : "M"}${x(place).toFixed(1)} ${y(value ?? 0).toFixed(1)}`).join("") }));
+    for (const [place, [, value]] of points.length <= 62 ? points.entries() : []) drawn.push(svg("circle", { class: "f0", cx: x(place), cy: y(value ?? 0), r: place === this.at ? 5 : 2.5 }));
+    if (this.at !== null && points[this.at]) drawn.push(svg("line", { class: "cursor", x1: x(this.at), x2: x(this.at), y1: TOP, y2: TOP + height }));
+    this.picture.setAttribute("viewBox", `0 0 ${WIDTH} ${LINE_HEIGHT}`);
+    this.picture.replaceChildren(...drawn);
+  }
+
+  /** A row for each bar: its name and its number above it, so that long names have room on a phone, too. */
+  drawBars(points) {
+    const most = Math.max(0, ...points.map(([, value]) => Math.abs(value ?? 0))) || 1;
+    const rows = points.flatMap(([name, value], row) => {
+      const top = row * BAR.row, width = ((WIDTH - 2) * Math.abs(value ?? 0)) / most;
+      const label = svg("text", { x: 1, y: top + BAR.name }, cut(name, 42));
+      label.append(svg("title", {}, name));
+      return [label, svg("text", { class: "value", x: WIDTH - 1, y: top + BAR.name, "text-anchor": "end" }, withUnit(value, this.unit)),
+        svg("rect", { class: value < 0 ? "f1" : "f0", x: 1, y: top + BAR.bar, width: Math.max(width, 1).toFixed(1), height: BAR.thick, rx: 2 })];
+    });
+    this.picture.setAttribute("viewBox", `0 0 ${WIDTH} ${Math.max(1, points.length) * BAR.row}`);
+    this.picture.replaceChildren(...rows);
+  }
+}
+
+/** A number as people read it, with what it counts. */
+function withUnit(value, unit) {
+  return `${format(value, "")} ${unit}`.trimEnd();
+}
+
+/** A number with all that it has. */
+function exact(value) {
+  return value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: 3 });
+}
+
+function cut(text, length) {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+}
