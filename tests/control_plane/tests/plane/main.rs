@@ -13,6 +13,7 @@ mod life;
 mod rights;
 mod skipped;
 mod story;
+mod telemetry;
 mod verdicts;
 mod walks;
 mod watches;
