@@ -15,7 +15,8 @@ async fn a_line_of_the_log_says_which_pipeline_and_which_reconcile_it_is_about_a
     let Some(plane) = shared().unwrap() else { return };
     let world = World::new(plane, "telemetry").await.unwrap();
     let installation = Installation::new(plane, &world.account.endpoint_url()).await.unwrap();
-    let operator = installation.watching(&world.namespace).alone().spawn("alone").unwrap();
+    let installation = installation.watching(&world.namespace).alone();
+    let operator = installation.spawn("alone").unwrap();
     operator.is_ready().await.unwrap();
     let minimal = Manifest::example(NAME).unwrap();
     world.apply(&minimal).await.unwrap();
