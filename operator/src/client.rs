@@ -76,11 +76,11 @@ async fn call(client: Client, request: Request<Body>, limits: Limits) -> Result<
     let body = body.collect().await?.to_bytes();
     let mut attempt = 0;
     loop {
-        let request = Request::from_parts(parts.clone(), Body::from(body.to_vec()));
+        let request = Request::from_parts(parts.clone(), Body::from(body.clone()));
         let answer = timeout(limits.attempt, whole(&client, request, limits.max_bytes)).await;
         let answer = answer.map_err(|_| TooLate(limits.attempt))??;
         if attempt >= repeats || !asks_to_repeat(answer.status()) {
-            return Ok(answer.map(|body| Body::from(body.to_vec())));
+            return Ok(answer.map(Body::from));
         }
         sleep(wait(answer.headers(), attempt)).await;
         attempt += 1;

@@ -14,6 +14,7 @@ use crate::client::{Limits, limited};
 use crate::control::queue::Queue;
 use crate::metrics;
 use crate::observe::ChildCache;
+use crate::pipeline::StatusText;
 use crate::report::allowance::Allowance;
 use crate::settings::Settings;
 
@@ -41,7 +42,7 @@ struct Memory {
     /// Reconciles in a row after which it had to be tried again.
     attempts: u32,
     /// The status that was written last: the cached one may be older.
-    written: Option<PipelineStatus>,
+    written: Option<StatusText>,
     /// Since when its sources have no pods, in a Pipeline that drains.
     sources_gone: Option<Instant>,
     /// Its state, for the metric.
@@ -90,12 +91,13 @@ impl Context {
     /// The status that was written last by this leadership.
     #[must_use]
     pub fn written(&self, uid: &str) -> Option<PipelineStatus> {
-        self.memories.lock().get(uid)?.written.clone()
+        let written = self.memories.lock().get(uid)?.written.clone()?;
+        Some(written.status())
     }
 
     /// Remembers the status that was written.
-    pub fn remember_written(&self, uid: &str, status: PipelineStatus) {
-        self.memories.lock().entry(uid.to_owned()).or_default().written = Some(status);
+    pub fn remember_written(&self, uid: &str, status: &PipelineStatus) {
+        self.memories.lock().entry(uid.to_owned()).or_default().written = Some(StatusText::from(status));
     }
 
     /// Notes whether the sources have no pods; says since when.

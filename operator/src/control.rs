@@ -28,6 +28,10 @@ use triggers::Triggers;
 
 type Queue = BoxStream<'static, Result<ReconcileRequest<Pipeline>, Infallible>>;
 
+/// Objects in one answer of the API server when a kind is listed: an answer is in memory as a whole, and that of each kind at
+/// the same time.
+const PAGE: u32 = 100;
+
 /// What the controller says about its health.
 const CONCERN: &str = "watches";
 
@@ -93,7 +97,7 @@ fn pipelines(
     };
     let (context, health) = (Arc::clone(context), health.clone());
     let mut triggers = Triggers::default();
-    with_calm(reflector::reflector(writer, watcher(api, watcher::Config::default()).default_backoff()))
+    with_calm(reflector::reflector(writer, watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff()))
         .flat_map(move |seen| {
             let requests = match seen {
                 Seen::Brought(event) => {
@@ -127,7 +131,7 @@ fn children(kind: Kind, scope: &str, context: &Arc<Context>, health: &Health) ->
         "" => Api::all_with(context.client.clone(), &kind.api()),
         namespace => Api::namespaced_with(context.client.clone(), namespace, &kind.api()),
     };
-    let config = watcher::Config::default().labels(&names::selector());
+    let config = watcher::Config::default().labels(&names::selector()).page_size(PAGE);
     let (context, health, scope) = (Arc::clone(context), health.clone(), scope.to_owned());
     with_calm(watcher(api, config).default_backoff())
         .flat_map(move |seen| {

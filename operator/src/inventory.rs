@@ -17,14 +17,14 @@ const MOST: usize = 512;
 #[must_use]
 pub fn next(before: &[ResourceStatus], resources: &Resources) -> Vec<ResourceStatus> {
     let named = named(resources);
-    let is_named = |kind, name: &str| named.iter().any(|there| there.kind == kind && there.name == name);
-    let mut left: Vec<_> = before.iter().filter(|there| !is_named(there.kind, &there.name)).cloned().collect();
+    let is_named = |doomed: &Doomed| named.iter().any(|there| of(there) == *doomed);
+    let mut left: Vec<_> = before.iter().filter(|there| !is_named(&of(there))).cloned().collect();
     for there in left.iter_mut().filter(|there| there.kind == ResourceKind::Table) {
         let stream = there.stream.as_deref().and_then(|stream| find(&named, stream).or_else(|| find(before, stream)));
         there.deletion_policy = stream.map_or(there.deletion_policy, |stream| stream.deletion_policy);
     }
-    let shares_a_fate =
-        |there: &ResourceStatus| there.stream.as_deref().is_some_and(|stream| is_named(ResourceKind::Stream, stream));
+    let is_read = |stream: &str| is_named(&Doomed::new(Kind::Stream, stream));
+    let shares_a_fate = |there: &ResourceStatus| there.stream.as_deref().is_some_and(is_read);
     left.retain(|there| there.deletion_policy == DeletionPolicy::Delete || shares_a_fate(there));
     // Those that are to go come first: of the others some may be forgotten, which only keeps them.
     left.sort_by_key(|there| there.deletion_policy == DeletionPolicy::Retain);
@@ -57,7 +57,8 @@ fn named(resources: &Resources) -> Vec<ResourceStatus> {
     let consumers = resources.streams.iter().flat_map(|plan| {
         plan.consumers.iter().map(|name| ResourceStatus {
             kind: ResourceKind::Consumer,
-            name: name.clone(),
+            // A sink that comes to read another stream bears the same name there, and the status keeps one of each.
+            name: format!("{}/{name}", plan.name),
             deletion_policy: DeletionPolicy::Delete,
             stream: Some(plan.name.clone()),
         })
@@ -90,7 +91,8 @@ fn of(there: &ResourceStatus) -> Doomed {
         ResourceKind::Stream => Doomed::new(Kind::Stream, &there.name),
         ResourceKind::Table => Doomed::new(Kind::Table, &there.name),
         ResourceKind::Consumer => {
-            Doomed { kind: Kind::Consumer, name: there.name.clone(), stream: there.stream.clone() }
+            let name = there.name.rsplit('/').next().unwrap_or(&there.name);
+            Doomed { stream: there.stream.clone(), ..Doomed::new(Kind::Consumer, name) }
         }
     }
 }
@@ -169,10 +171,11 @@ mod tests {
     #[test]
     fn a_consumer_goes_when_its_sink_goes_or_asks_for_records_again_and_one_that_has_a_name_of_its_own_stays() {
         const CONSUMER: &str = "shop.ecommerce.raw";
+        const WRITTEN: &str = "shop.ecommerce.events/shop.ecommerce.raw";
         let reading = |fan_out| ecommerce("Retain").spec("/sinks/0/reading", serde_json::json!({ "fanOut": fan_out }));
         let by_default = next(&[], &resources(&reading(serde_json::json!({}))));
         let consumer = by_default.iter().find(|there| there.kind == ResourceKind::Consumer).unwrap();
-        assert_eq!((consumer.name.as_str(), consumer.stream.as_deref()), (CONSUMER, Some("shop.ecommerce.events")));
+        assert_eq!((consumer.name.as_str(), consumer.stream.as_deref()), (WRITTEN, Some("shop.ecommerce.events")));
         assert!(superfluous(&by_default, &resources(&reading(serde_json::json!({})))).is_empty());
         assert_eq!(names(&doomed(&by_default)), [CONSUMER], "it goes with the Pipeline, though the stream stays");
         for without in [ecommerce("Retain"), ecommerce("Retain").without_sink("raw")] {
@@ -184,6 +187,31 @@ mod tests {
         }
         let named = resources(&reading(serde_json::json!({ "consumer": "mine" })));
         assert!(next(&[], &named).iter().all(|there| there.kind != ResourceKind::Consumer));
+    }
+
+    #[test]
+    fn a_consumer_of_a_sink_that_reads_another_stream_by_now_goes_from_the_former_only() {
+        let reading = |stream: &str| {
+            ecommerce("Retain")
+                .spec("/buffers/0/kinesis/streamName", stream)
+                .spec("/sinks/0/reading", serde_json::json!({ "fanOut": {} }))
+        };
+        let (former, now) = (resources(&reading("first")), resources(&reading("second")));
+        let before = next(&[], &former);
+        let inventory = next(&before, &now);
+        let of_stream = |stream: &str| Doomed {
+            stream: Some(stream.to_owned()),
+            ..Doomed::new(Kind::Consumer, "shop.ecommerce.raw")
+        };
+        let consumers = |inventory: &[ResourceStatus]| {
+            let of_kind = inventory.iter().filter(|there| there.kind == ResourceKind::Consumer);
+            of_kind.map(|there| there.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(consumers(&inventory), ["first/shop.ecommerce.raw", "second/shop.ecommerce.raw"]);
+        assert_eq!(superfluous(&inventory, &now), [of_stream("first")]);
+        assert_eq!(doomed(&inventory), [of_stream("first"), of_stream("second")], "both go with the Pipeline");
+        let gone = without(inventory, &[of_stream("first")]);
+        assert_eq!(consumers(&next(&gone, &now)), ["second/shop.ecommerce.raw"]);
     }
 
     #[test]

@@ -13,6 +13,11 @@ use penstock_runtime::{Health, LogFormat, Metrics, init_logs, serve_admin};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+/// What is kept of thousands of children comes and goes in between what lists and answers need for a moment: the system's
+/// allocator keeps the memory of the latter. `.cargo/config.toml` says how soon this one gives it back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Runs the stages of Pipelines on Kubernetes.
 #[derive(Debug, Parser)]
 #[command(version, subcommand_negates_reqs = true)]

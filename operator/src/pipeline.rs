@@ -1,6 +1,6 @@
 //! A `Pipeline` as the API server has it.
 //!
-//! The spec is kept as text: it is small that way, and one that cannot be read does not stop the watch of all others.
+//! Spec and status are kept as text: they are small that way, and one that cannot be read does not stop the watch of all others.
 
 use std::borrow::Cow;
 
@@ -9,6 +9,7 @@ use kube::Resource;
 use kube::core::ObjectMeta;
 use penstock_api::spec::{GROUP, KIND, PipelineStatus, VERSION};
 use serde::{Deserialize, Deserializer};
+use serde_json::json;
 
 /// A `Pipeline` as the API server has it.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +19,26 @@ pub struct Pipeline {
     /// What is wanted, as JSON.
     pub spec: Box<str>,
     /// What was reported last, where it can be read.
-    pub status: Option<PipelineStatus>,
+    status: Option<StatusText>,
+}
+
+/// A status as JSON: of a thousand that are kept, hardly any is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusText(Box<str>);
+
+impl From<&PipelineStatus> for StatusText {
+    fn from(status: &PipelineStatus) -> Self {
+        Self(json!(status).to_string().into())
+    }
+}
+
+impl StatusText {
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> PipelineStatus {
+        // It was made from one.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
 }
 
 impl<'de> Deserialize<'de> for Pipeline {
@@ -37,7 +57,8 @@ impl<'de> Deserialize<'de> for Pipeline {
         if let Some(annotations) = &mut metadata.annotations {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
-        Ok(Self { metadata, spec: spec.to_string().into(), status: serde_json::from_value(status).ok() })
+        let status = serde_json::from_value::<PipelineStatus>(status).ok();
+        Ok(Self { metadata, spec: spec.to_string().into(), status: status.as_ref().map(StatusText::from) })
     }
 }
 
@@ -77,6 +98,12 @@ pub struct Identity {
 }
 
 impl Pipeline {
+    /// What was reported last, where it can be read.
+    #[must_use]
+    pub fn status(&self) -> Option<PipelineStatus> {
+        self.status.as_ref().map(StatusText::status)
+    }
+
     /// Which object it is.
     #[must_use]
     pub fn identity(&self) -> Identity {

@@ -138,7 +138,7 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
 
 /// Whether somebody asks for a look, and whether the status says that this very spec's resources were ready.
 fn ask(pipeline: &Pipeline, context: &Context) -> Ask {
-    let status = context.written(&pipeline.identity().uid).or_else(|| pipeline.status.clone()).unwrap_or_default();
+    let status = context.written(&pipeline.identity().uid).or_else(|| pipeline.status()).unwrap_or_default();
     Ask {
         afresh: pipeline.request() != status.observed_request,
         was_ready: resources_were_ready(&status, pipeline.generation()),

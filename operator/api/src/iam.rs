@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::plan::{
-    ApiStage, BucketPlan, Plan, SinkStage, SinkTarget, StageConfig, StageKind, TablePurpose, WriteTarget,
+    ApiStage, BucketPlan, PipelineRef, Plan, SinkStage, SinkTarget, StageConfig, StageKind, TablePurpose, WriteTarget,
 };
 use crate::spec::{Answer, DeletionPolicy};
 
@@ -65,7 +65,7 @@ fn of_operator(plan: &Plan, account: &Account) -> Policy {
         Statement::new("Buckets", actions::LOOK_AT_BUCKET, buckets(&resources.buckets, &arns)),
         Statement::new("DrainStreams", actions::DRAIN_STREAM, streams),
         Statement::new("DrainLeases", actions::DRAIN_LEASES, leases.map(|table| arns.table(&table.name)).collect()),
-        Statement::new("Deregister", actions::DEREGISTER_CONSUMER, consumers(plan, &arns)),
+        Statement::new("Deregister", actions::DEREGISTER_CONSUMER, consumers(plan, &first.pipeline, &arns)),
         Statement::new(
             "DeleteStreams",
             actions::DELETE_STREAM,
@@ -81,13 +81,18 @@ fn of_operator(plan: &Plan, account: &Account) -> Policy {
     ])
 }
 
-/// Those that sinks are registered as.
-fn consumers(plan: &Plan, arns: &Arns<'_>) -> Vec<String> {
-    let consumer = |stage: &StageConfig| match &stage.kind {
-        StageKind::Sink(sink) => Some(arns.consumer(&sink.stream, sink.fan_out_consumer.as_ref()?)),
+/// Those that sinks are registered as, and those that sinks were which the Pipeline has no more: their names all begin so.
+fn consumers(plan: &Plan, pipeline: &PipelineRef, arns: &Arns<'_>) -> Vec<String> {
+    let ours = format!("{}.{}.", pipeline.namespace, pipeline.name);
+    let by_default = plan.resources.streams.iter().map(|stream| arns.consumer(&stream.name, &format!("{ours}*")));
+    let named = |stage: &StageConfig| match &stage.kind {
+        StageKind::Sink(sink) => {
+            let consumer = sink.fan_out_consumer.as_ref().filter(|consumer| !consumer.starts_with(&ours))?;
+            Some(arns.consumer(&sink.stream, consumer))
+        }
         StageKind::Http(_) | StageKind::Api(_) => None,
     };
-    plan.stages.iter().filter_map(consumer).collect()
+    by_default.chain(plan.stages.iter().filter_map(named)).collect()
 }
 
 fn buckets(plans: &[BucketPlan], arns: &Arns<'_>) -> Vec<String> {

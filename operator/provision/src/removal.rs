@@ -74,17 +74,24 @@ impl Removal {
 }
 
 /// Takes one step towards the deletion of each, when it is tagged as the Pipeline's. A bucket is never deleted. A consumer has no
-/// tags: whose it is, is told by its name, so only one that the plan of a Pipeline has named may be doomed.
+/// tags: whose it is, is told by its name, which begins with the Pipeline's.
 pub async fn remove(doomed: &[Doomed], owner: &PipelineRef, clients: &Clients, options: &Options) -> Vec<Removed> {
     let mut removed = Vec::new();
     for Doomed { kind, name, stream } in doomed {
         let state = match kind {
             Kind::Stream => Removal::of(stream::remove(name, owner, &clients.kinesis, options).await),
             Kind::Table => Removal::of(table::remove(name, owner, &clients.dynamodb, options).await),
+            Kind::Consumer if !bears_the_name_of(owner, name) => Removal::NotOurs,
             Kind::Consumer => Removal::of(stream::deregister(name, stream.as_deref(), &clients.kinesis).await),
             Kind::Bucket => Removal::NotOurs,
         };
         removed.push(Removed { kind: *kind, name: name.clone(), state });
     }
     removed
+}
+
+/// As the plan of a Pipeline names the consumers of its sinks by default.
+fn bears_the_name_of(owner: &PipelineRef, consumer: &str) -> bool {
+    let of_sink = consumer.strip_prefix(&owner.namespace).and_then(|rest| rest.strip_prefix('.'));
+    of_sink.and_then(|rest| rest.strip_prefix(&owner.name)).is_some_and(|rest| rest.starts_with('.'))
 }

@@ -55,7 +55,7 @@ pub async fn apply(
                 children.extend(found.map(|live| (key, live)));
             }
             Ok(Outcome::Now(live)) => {
-                context.children.answered(child.kind, Arc::clone(&live));
+                context.children.answered(child.kind, &live);
                 children.insert(key, live);
             }
             // The Pipeline as it is now will be reconciled, too.

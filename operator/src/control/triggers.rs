@@ -1,6 +1,6 @@
 //! Which events of a Pipeline ask for a reconcile: not those of the status that the reconcile itself has written.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use kube::runtime::controller::{ReconcileReason, ReconcileRequest};
 use kube::runtime::reflector::ObjectRef;
@@ -12,8 +12,8 @@ use crate::pipeline::Pipeline;
 #[derive(Debug, Default)]
 pub(super) struct Triggers {
     seen: HashMap<ObjectRef<Pipeline>, Seen>,
-    /// Those that a list which is under way has brought.
-    listed: Option<Vec<Pipeline>>,
+    /// What a list that is under way has brought.
+    listed: HashMap<ObjectRef<Pipeline>, Seen>,
 }
 
 /// What about a Pipeline asks for a reconcile when it changes.
@@ -25,6 +25,19 @@ struct Seen {
     going: bool,
     finalizer: bool,
     has_status: bool,
+}
+
+impl Seen {
+    fn of(pipeline: &Pipeline) -> Self {
+        Self {
+            uid: pipeline.identity().uid,
+            generation: pipeline.generation(),
+            request: pipeline.request(),
+            going: pipeline.is_going(),
+            finalizer: pipeline.has_finalizer(),
+            has_status: pipeline.status().is_some_and(|status| !status.conditions.is_empty()),
+        }
+    }
 }
 
 /// What an event comes to.
@@ -39,20 +52,20 @@ impl Triggers {
     pub(super) fn take(&mut self, event: &Event<Pipeline>) -> Turned {
         let mut turned = Turned::default();
         match event {
-            Event::Init => self.listed = Some(Vec::new()),
+            Event::Init => self.listed.clear(),
             Event::InitApply(pipeline) => {
-                let slim = Pipeline { spec: "".into(), ..pipeline.clone() };
-                self.listed.get_or_insert_default().push(slim);
+                self.listed.insert(ObjectRef::from_obj(pipeline), Seen::of(pipeline));
             }
             Event::InitDone => {
-                let listed = self.listed.take().unwrap_or_default();
-                let there: HashSet<_> = listed.iter().map(ObjectRef::from_obj).collect();
-                for (_, seen) in self.seen.extract_if(|object, _| !there.contains(object)) {
+                let listed = std::mem::take(&mut self.listed);
+                for (_, seen) in self.seen.extract_if(|object, _| !listed.contains_key(object)) {
                     turned.gone.push(seen.uid);
                 }
-                listed.iter().for_each(|pipeline| self.put(pipeline, &mut turned));
+                for (object, now) in listed {
+                    self.put(object, now, &mut turned);
+                }
             }
-            Event::Apply(pipeline) => self.put(pipeline, &mut turned),
+            Event::Apply(pipeline) => self.put(ObjectRef::from_obj(pipeline), Seen::of(pipeline), &mut turned),
             Event::Delete(pipeline) => {
                 self.seen.remove(&ObjectRef::from_obj(pipeline));
                 turned.gone.push(pipeline.identity().uid);
@@ -61,16 +74,7 @@ impl Triggers {
         turned
     }
 
-    fn put(&mut self, pipeline: &Pipeline, turned: &mut Turned) {
-        let object = ObjectRef::from_obj(pipeline);
-        let now = Seen {
-            uid: pipeline.identity().uid,
-            generation: pipeline.generation(),
-            request: pipeline.request(),
-            going: pipeline.is_going(),
-            finalizer: pipeline.has_finalizer(),
-            has_status: pipeline.status.as_ref().is_some_and(|status| !status.conditions.is_empty()),
-        };
+    fn put(&mut self, object: ObjectRef<Pipeline>, now: Seen, turned: &mut Turned) {
         let before = self.seen.insert(object.clone(), now.clone());
         if let Some(before) = &before
             && before.uid != now.uid

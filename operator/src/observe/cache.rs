@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
 
+use super::packed::{Packed, Packer};
 use super::{Kind, Live};
 
 /// The children of one Pipeline.
@@ -13,7 +14,9 @@ pub type Children = BTreeMap<(Kind, String), Arc<Live>>;
 
 /// A Pipeline: namespace and name.
 type PipelineName = (String, String);
-/// One watch: a kind, in a namespace or (empty) in all.
+/// A child: kind and name.
+type ChildName = (Kind, Box<str>);
+/// A watch: a kind, in a namespace or (empty) in all.
 type Watch = (Kind, String);
 
 /// The children of all Pipelines. Cheap to clone; all clones are one.
@@ -22,15 +25,16 @@ pub struct ChildCache(Arc<RwLock<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    children: HashMap<PipelineName, Children>,
+    children: HashMap<PipelineName, BTreeMap<ChildName, Packed>>,
     watches: BTreeMap<Watch, WatchState>,
+    packer: Packer,
 }
 
 #[derive(Debug, Default)]
 struct WatchState {
     listed: bool,
     /// What a list that is under way has brought so far.
-    refill: Option<Vec<Live>>,
+    refill: Option<HashMap<(PipelineName, ChildName), Packed>>,
     trouble: Option<String>,
 }
 
@@ -43,7 +47,7 @@ impl ChildCache {
         let watches = namespaces
             .iter()
             .flat_map(|namespace| Kind::ALL.map(|kind| ((kind, namespace.clone()), WatchState::default())));
-        Self(Arc::new(RwLock::new(State { children: HashMap::new(), watches: watches.collect() })))
+        Self(Arc::new(RwLock::new(State { watches: watches.collect(), ..State::default() })))
     }
 
     /// Takes an event of one watch in; gives the Pipelines that it touches.
@@ -53,11 +57,15 @@ impl ChildCache {
         let watch = (kind, scope.to_owned());
         match event {
             Event::Init => {
-                state.watches.entry(watch).or_default().refill = Some(Vec::new());
+                state.watches.entry(watch).or_default().refill = Some(HashMap::new());
                 Vec::new()
             }
             Event::InitApply(live) => {
-                state.watches.entry(watch).or_default().refill.get_or_insert_default().push(live);
+                if let Some(pipeline) = owner(&live) {
+                    let packed = state.packer.pack(&live);
+                    let refill = state.watches.entry(watch).or_default().refill.get_or_insert_default();
+                    refill.insert((pipeline, child(kind, &live)), packed);
+                }
                 Vec::new()
             }
             Event::InitDone => {
@@ -69,7 +77,7 @@ impl ChildCache {
             }
             Event::Apply(live) => {
                 state.watches.entry(watch).or_default().trouble = None;
-                state.put_newer(kind, Arc::new(live))
+                state.put_newer(kind, &live)
             }
             Event::Delete(live) => state.remove(kind, &live).into_iter().collect(),
         }
@@ -80,7 +88,7 @@ impl ChildCache {
     ///
     /// Nothing is kept of an object that is not known. It may be gone by the time its answer comes, and no watch tells of that
     /// twice; whoever needs it before the watch brings it asks for it by name.
-    pub fn answered(&self, kind: Kind, live: Arc<Live>) {
+    pub fn answered(&self, kind: Kind, live: &Live) {
         self.0.write().renew(kind, live);
     }
 
@@ -115,54 +123,58 @@ impl ChildCache {
     /// The children of a Pipeline.
     #[must_use]
     pub fn of(&self, namespace: &str, name: &str) -> Children {
-        self.0.read().children.get(&(namespace.to_owned(), name.to_owned())).cloned().unwrap_or_default()
+        let state = self.0.read();
+        let children = state.children.get(&(namespace.to_owned(), name.to_owned())).into_iter().flatten();
+        children.map(|((kind, name), packed)| ((*kind, name.to_string()), Arc::new(packed.unpack()))).collect()
     }
 }
 
 impl State {
     /// Puts a child in, unless a later version of it is there. A list is believed in any case.
-    fn put_newer(&mut self, kind: Kind, live: Arc<Live>) -> Vec<PipelineName> {
-        let known = self.known(kind, &live);
-        if known.is_some_and(|there| is_older(&live, there)) {
+    fn put_newer(&mut self, kind: Kind, live: &Live) -> Vec<PipelineName> {
+        let Some(pipeline) = owner(live) else { return Vec::new() };
+        let (child, packed) = (child(kind, live), self.packer.pack(live));
+        let known = self.known(&pipeline, &child);
+        if known.is_some_and(|there| packed.is_older_than(there)) {
             return Vec::new();
         }
         // Somebody may have made it say that it belongs to another Pipeline.
-        let former = if known.is_none() { self.take_from_others(kind, &live) } else { None };
-        former.into_iter().chain(self.put(kind, live)).collect()
+        let former = if known.is_none() { self.take_from_others(&pipeline.0, &child) } else { None };
+        self.put(pipeline.clone(), child, packed);
+        former.into_iter().chain([pipeline]).collect()
     }
 
     /// Takes a child from the Pipeline that it said it belonged to before.
-    fn take_from_others(&mut self, kind: Kind, live: &Live) -> Option<PipelineName> {
-        let (namespace, key) = (live.metadata.namespace.as_deref()?, (kind, live.name().to_owned()));
+    fn take_from_others(&mut self, namespace: &str, child: &ChildName) -> Option<PipelineName> {
         let mut others = self.children.iter_mut().filter(|(pipeline, _)| pipeline.0 == namespace);
-        others.find_map(|(pipeline, children)| children.remove(&key).map(|_| pipeline.clone()))
+        others.find_map(|(pipeline, children)| children.remove(child).map(|_| pipeline.clone()))
     }
 
     /// Puts a later version of a child that is there in its place.
-    fn renew(&mut self, kind: Kind, live: Arc<Live>) {
-        if self.known(kind, &live).is_some_and(|there| is_older(there, &live)) {
-            let _ = self.put(kind, live);
+    fn renew(&mut self, kind: Kind, live: &Live) {
+        let Some(pipeline) = owner(live) else { return };
+        let (child, packed) = (child(kind, live), self.packer.pack(live));
+        if self.known(&pipeline, &child).is_some_and(|there| there.is_older_than(&packed)) {
+            self.put(pipeline, child, packed);
         }
     }
 
     /// What is there under the name of a child.
-    fn known(&self, kind: Kind, live: &Live) -> Option<&Arc<Live>> {
-        self.children.get(&owner(live)?)?.get(&(kind, live.name().to_owned()))
+    fn known(&self, pipeline: &PipelineName, child: &ChildName) -> Option<&Packed> {
+        self.children.get(pipeline)?.get(child)
     }
 
-    fn put(&mut self, kind: Kind, live: Arc<Live>) -> Option<PipelineName> {
-        let pipeline = owner(&live)?;
-        self.children.entry(pipeline.clone()).or_default().insert((kind, live.name().to_owned()), live);
-        Some(pipeline)
+    fn put(&mut self, pipeline: PipelineName, child: ChildName, packed: Packed) {
+        self.children.entry(pipeline).or_default().insert(child, packed);
     }
 
     fn remove(&mut self, kind: Kind, live: &Live) -> Option<PipelineName> {
         let pipeline = owner(live)?;
         let children = self.children.get_mut(&pipeline)?;
-        let key = (kind, live.name().to_owned());
+        let child = child(kind, live);
         // What the watch says is gone may have a successor.
-        if children.get(&key).is_some_and(|there| there.uid() == live.uid()) {
-            children.remove(&key);
+        if children.get(&child).is_some_and(|there| there.uid() == live.uid()) {
+            children.remove(&child);
         }
         if children.is_empty() {
             self.children.remove(&pipeline);
@@ -170,16 +182,19 @@ impl State {
         Some(pipeline)
     }
 
-    fn replace(&mut self, kind: Kind, scope: &str, fresh: Vec<Live>) -> Vec<PipelineName> {
+    fn replace(
+        &mut self,
+        kind: Kind,
+        scope: &str,
+        fresh: HashMap<(PipelineName, ChildName), Packed>,
+    ) -> Vec<PipelineName> {
         let mut touched = BTreeSet::new();
-        let fresh: HashMap<(PipelineName, String), Live> =
-            fresh.into_iter().filter_map(|live| Some(((owner(&live)?, live.name().to_owned()), live))).collect();
         for (pipeline, children) in &mut self.children {
             if !scope.is_empty() && pipeline.0 != scope {
                 continue;
             }
-            children.retain(|(of, name), _| {
-                let stays = *of != kind || fresh.contains_key(&(pipeline.clone(), name.clone()));
+            children.retain(|child, _| {
+                let stays = child.0 != kind || fresh.contains_key(&(pipeline.clone(), child.clone()));
                 if !stays {
                     touched.insert(pipeline.clone());
                 }
@@ -187,25 +202,22 @@ impl State {
             });
         }
         self.children.retain(|_, children| !children.is_empty());
-        for ((pipeline, name), live) in fresh {
-            let version = |live: &Live| (live.metadata.uid.clone(), live.metadata.resource_version.clone());
-            let there = self.children.get(&pipeline).and_then(|children| children.get(&(kind, name)));
-            if there.is_none_or(|there| version(there) != version(&live)) {
-                touched.extend(self.put(kind, Arc::new(live)));
+        for ((pipeline, child), packed) in fresh {
+            if self.known(&pipeline, &child).is_none_or(|there| !there.is(&packed)) {
+                self.put(pipeline.clone(), child, packed);
+                touched.insert(pipeline);
             }
         }
         touched.into_iter().collect()
     }
 }
 
-/// Whether it is a former version of the same object. Versions are numbers that grow, as Kubernetes promises since 1.35.
-fn is_older(live: &Live, there: &Live) -> bool {
-    let version = |live: &Live| live.metadata.resource_version.as_ref()?.parse::<u128>().ok();
-    live.uid() == there.uid() && version(live).zip(version(there)).is_some_and(|(live, there)| live < there)
-}
-
 fn owner(live: &Live) -> Option<PipelineName> {
     Some((live.metadata.namespace.clone()?, live.pipeline()?.to_owned()))
+}
+
+fn child(kind: Kind, live: &Live) -> ChildName {
+    (kind, live.name().into())
 }
 
 #[cfg(test)]
@@ -283,15 +295,15 @@ mod tests {
     fn an_answer_that_comes_after_the_word_of_the_deletion_leaves_no_ghost() {
         let cache = listed(vec![live("a", "a-1", "1")]);
         let _ = cache.take(Kind::Service, "", Event::Delete(live("a", "a-1", "1")));
-        cache.answered(Kind::Service, Arc::new(versioned("2")));
+        cache.answered(Kind::Service, &versioned("2"));
         assert!(names(&cache, "a").is_empty());
         // Nor after a list that has not got it any more, nor beside its successor.
         let cache = listed(vec![live("a", "a-1", "1")]);
         let _ = relist(&cache, Vec::new());
-        cache.answered(Kind::Service, Arc::new(versioned("2")));
+        cache.answered(Kind::Service, &versioned("2"));
         assert!(names(&cache, "a").is_empty());
         let cache = listed(vec![live("a", "a-1", "3")]);
-        cache.answered(Kind::Service, Arc::new(versioned("4")));
+        cache.answered(Kind::Service, &versioned("4"));
         assert_eq!(cache.of("shop", "a")[&(Kind::Service, "a-1".to_owned())].uid(), "3");
     }
 
@@ -319,11 +331,11 @@ mod tests {
             let children = cache.of("shop", "a");
             children[&(Kind::Service, "a-1".to_owned())].metadata.resource_version.clone().unwrap()
         };
-        cache.answered(Kind::Service, Arc::new(versioned("10")));
+        cache.answered(Kind::Service, &versioned("10"));
         assert_eq!(version(), "10", "the watch comes later");
         let touched = cache.take(Kind::Service, "", Event::Apply(versioned("11")));
         assert_eq!((touched.len(), version().as_str()), (1, "11"));
-        cache.answered(Kind::Service, Arc::new(versioned("10")));
+        cache.answered(Kind::Service, &versioned("10"));
         assert_eq!(version(), "11");
         assert!(cache.take(Kind::Service, "", Event::Apply(versioned("10"))).is_empty(), "it is no news");
         let _ = cache.take(Kind::Service, "", Event::Init);

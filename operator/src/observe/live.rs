@@ -9,7 +9,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope, ObjectMeta};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::names::{CONTAINER, FIELD_MANAGER, IMAGE_ANNOTATION, PIPELINE_LABEL, STAGE_LABEL};
@@ -69,10 +69,10 @@ impl Kind {
     }
 }
 
-/// A child as the API server has it: its metadata, and the rest as JSON in a text, which is what it costs to keep.
-#[derive(Debug, Clone, Default)]
+/// A child as the API server has it: its metadata, and the rest as JSON in a text.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Live {
-    /// Its metadata, without managed fields.
+    /// Its metadata, as far as anybody asks for it.
     pub metadata: ObjectMeta,
     /// Everything but the type and the metadata.
     rest: Box<str>,
@@ -95,8 +95,32 @@ impl<'de> Deserialize<'de> for Live {
         let others = Others(metadata.managed_fields.take().unwrap_or_default());
         let scaled_elsewhere = others.own(Some("scale"), |fields| &fields["f:spec"]["f:replicas"]);
         let given_image = given_image(&metadata, &value, &others).map(Into::into);
-        Ok(Self { metadata, rest: value.to_string().into(), scaled_elsewhere, given_image })
+        Ok(Self { metadata: asked_for(metadata), rest: value.to_string().into(), scaled_elsewhere, given_image })
     }
+}
+
+/// What of the metadata is asked for by anybody; the rest is not kept.
+fn asked_for(metadata: ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        uid: metadata.uid,
+        resource_version: metadata.resource_version,
+        generation: metadata.generation,
+        deletion_timestamp: metadata.deletion_timestamp,
+        labels: metadata.labels,
+        annotations: metadata.annotations,
+        owner_references: metadata.owner_references,
+        ..ObjectMeta::default()
+    }
+}
+
+/// What stands before the rest in the text that a child is kept as.
+#[derive(Serialize, Deserialize)]
+struct Head<'a> {
+    metadata: Cow<'a, ObjectMeta>,
+    scaled_elsewhere: bool,
+    given_image: Option<Cow<'a, str>>,
 }
 
 /// What is written by whom.
@@ -152,6 +176,25 @@ impl Resource for Live {
 }
 
 impl Live {
+    /// All of it as a text, which [`Live::of_text`] reads again.
+    pub(super) fn text(&self) -> String {
+        let head = Head {
+            metadata: Cow::Borrowed(&self.metadata),
+            scaled_elsewhere: self.scaled_elsewhere,
+            given_image: self.given_image.as_deref().map(Cow::Borrowed),
+        };
+        // JSON of this kind has no line breaks.
+        format!("{}\n{}", json!(head), self.rest)
+    }
+
+    /// What [`Live::text`] has made a text of.
+    pub(super) fn of_text(text: &str) -> Option<Self> {
+        let (head, rest) = text.split_once('\n')?;
+        let Head { metadata, scaled_elsewhere, given_image } = serde_json::from_str(head).ok()?;
+        let given_image = given_image.map(Into::into);
+        Some(Self { metadata: metadata.into_owned(), rest: rest.into(), scaled_elsewhere, given_image })
+    }
+
     /// The object without its type, and with the part of its metadata that can be applied.
     #[must_use]
     pub fn value(&self) -> Value {
@@ -254,5 +297,15 @@ mod tests {
         assert_eq!(live.value()["spec"]["replicas"], 4);
         assert_eq!(live.value()["metadata"]["name"], "a");
         assert!(live.metadata.managed_fields.is_none());
+    }
+
+    #[test]
+    fn what_was_made_a_text_is_the_same_again() {
+        let mut live = managed("keda", Some("scale"));
+        live.given_image = Some("penstock:1".into());
+        live.rest = json!({ "data": { "stage.json": "{\n  \"name\": \"raw\"\n}" } }).to_string().into();
+        live.metadata.generation = Some(3);
+        live.metadata.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap();
+        assert_eq!(Live::of_text(&live.text()), Some(live));
     }
 }

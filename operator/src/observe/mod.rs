@@ -2,10 +2,10 @@
 
 mod cache;
 mod live;
+mod packed;
 mod secrets;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 pub use cache::{ChildCache, Children};
 pub use live::{Kind, Live};
@@ -72,6 +72,3 @@ pub async fn secrets(pipeline: &ValidatedPipeline, context: &Context) -> Result<
     }
     Ok(versions)
 }
-
-/// A child, shared.
-pub type SharedLive = Arc<Live>;

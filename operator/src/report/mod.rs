@@ -34,7 +34,7 @@ const NOTE_BYTES: usize = 1000;
 /// When the status could not be written.
 pub async fn report(pipeline: &Pipeline, findings: &Findings, context: &Context) -> Result<(), ReportError> {
     let identity = pipeline.identity();
-    let cached = ours(pipeline.status.clone().unwrap_or_default());
+    let cached = ours(pipeline.status().unwrap_or_default());
     let written = context.written(&identity.uid);
     // What was written last is newer than what the watch has brought.
     let previous = written.clone().unwrap_or_else(|| cached.clone());
@@ -47,7 +47,7 @@ pub async fn report(pipeline: &Pipeline, findings: &Findings, context: &Context)
         return Ok(());
     }
     write(pipeline, &status, context).await?;
-    context.remember_written(&identity.uid, status.clone());
+    context.remember_written(&identity.uid, &status);
     publish(pipeline, turned(&previous, &status), context).await;
     Ok(())
 }
@@ -57,7 +57,7 @@ pub async fn report(pipeline: &Pipeline, findings: &Findings, context: &Context)
 /// # Errors
 /// When it could not be written.
 pub async fn first_visit(pipeline: &Pipeline, context: &Context) -> Result<(), ReportError> {
-    let has_status = pipeline.status.as_ref().is_some_and(|status| !status.conditions.is_empty());
+    let has_status = pipeline.status().is_some_and(|status| !status.conditions.is_empty());
     if has_status || context.written(&pipeline.identity().uid).is_some() {
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub async fn first_visit(pipeline: &Pipeline, context: &Context) -> Result<(), R
 
 /// What is written down of streams and tables: by this leadership, else by a former one.
 pub(crate) fn inventory(pipeline: &Pipeline, context: &Context) -> Vec<ResourceStatus> {
-    let status = context.written(&pipeline.identity().uid).or_else(|| pipeline.status.clone());
+    let status = context.written(&pipeline.identity().uid).or_else(|| pipeline.status());
     status.map(|status| status.resources).unwrap_or_default()
 }
 
@@ -80,7 +80,7 @@ pub(crate) async fn record(
     context: &Context,
 ) -> Result<(), ReportError> {
     let identity = pipeline.identity();
-    let previous = context.written(&identity.uid).or_else(|| pipeline.status.clone()).unwrap_or_default();
+    let previous = context.written(&identity.uid).or_else(|| pipeline.status()).unwrap_or_default();
     let mut before = previous.resources.clone();
     before.sort();
     if before == inventory {
@@ -88,7 +88,7 @@ pub(crate) async fn record(
     }
     let status = PipelineStatus { resources: inventory.to_vec(), ..ours(previous) };
     write(pipeline, &status, context).await?;
-    context.remember_written(&identity.uid, status);
+    context.remember_written(&identity.uid, &status);
     Ok(())
 }
 

@@ -19,7 +19,9 @@ Give one role a policy:
   aws iam put-role-policy --role-name penstock-operator --policy-name penstock --policy-document file://operator.json
 
 The operator's policy covers the whole life of the Pipelines: creation, changes, draining, and deletion of what has
-`deletionPolicy: Delete` and carries the Pipeline's tags. `penstock run --aws` needs that of the operator and of the stages.
+`deletionPolicy: Delete` and carries the Pipeline's tags. It is about the streams and tables that the files name: give a Pipeline
+as it was, too, while the operator deletes what it names no more. Consumers of sinks that are gone are in it in any case.
+`penstock run --aws` needs that of the operator and of the stages.
 
 Exit codes:
   0  printed

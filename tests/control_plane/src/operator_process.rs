@@ -34,6 +34,8 @@ pub struct Installation {
     endpoint: String,
     /// What it watches; all namespaces when there is none.
     watched: Option<String>,
+    /// Whether it asks for no lease.
+    alone: bool,
 }
 
 /// A running operator. It is killed when it is dropped.
@@ -57,13 +59,19 @@ impl Installation {
         rights::may_set_owners(&plane.client_with(token.clone())?, NAMESPACE).await?;
         let folder = tempfile::Builder::new().prefix("penstock-operator-").tempdir()?;
         fs::write(folder.path().join("kubeconfig"), plane.kubeconfig(&token, NAMESPACE))?;
-        Ok(Self { folder, endpoint: endpoint.to_owned(), watched: None })
+        Ok(Self { folder, endpoint: endpoint.to_owned(), watched: None, alone: false })
     }
 
     /// With an operator that watches one namespace only.
     #[must_use]
     pub fn watching(self, namespace: &str) -> Self {
         Self { watched: Some(namespace.to_owned()), ..self }
+    }
+
+    /// With an operator that asks for no lease, beside those that do.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// Its lease.
@@ -103,6 +111,7 @@ impl Installation {
             .args([format!("--admin=127.0.0.1:{port}"), format!("--page={page}")])
             .arg(format!("--aws-endpoint-url={}", self.endpoint))
             .args(self.watched.iter().map(|namespace| format!("--namespace={namespace}")))
+            .args(self.alone.then_some("--no-election"))
             .env_clear()
             .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
             .env("AWS_ACCESS_KEY_ID", "local")
@@ -181,8 +190,19 @@ impl OperatorProcess {
     }
 
     /// Its log.
-    fn said(&self) -> anyhow::Result<String> {
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn said(&self) -> anyhow::Result<String> {
         Ok(fs::read_to_string(&self.log)?)
+    }
+
+    /// Its metrics.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        get(self.port, "/metrics").await
     }
 }
 
@@ -195,13 +215,19 @@ impl Drop for OperatorProcess {
 }
 
 async fn ready(port: u16) -> anyhow::Result<()> {
+    get(port, "/readyz").await?;
+    Ok(())
+}
+
+/// What its admin port answers, unless it is a refusal.
+async fn get(port: u16, path: &str) -> anyhow::Result<String> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut connection = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-    connection.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+    connection.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer).await?;
     ensure!(answer.starts_with("HTTP/1.0 200") || answer.starts_with("HTTP/1.1 200"), "{answer}");
-    Ok(())
+    Ok(answer)
 }
 
 async fn install_rights(client: &Client) -> anyhow::Result<()> {

@@ -46,7 +46,8 @@ pub const REGISTER_CONSUMER: &[&str] =
     &["kinesis:DescribeStreamSummary", "kinesis:DescribeStreamConsumer", "kinesis:RegisterStreamConsumer"];
 /// A sink reads as a registered consumer.
 pub const SUBSCRIBE: &[&str] = &["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
-/// A registration is taken away: by `penstock run` one that it made, by the operator that of a sink which needs none any more.
+/// A registration is taken away: by `penstock run` one that it made, by the operator that of a sink which needs none any more,
+/// also when the sink is not there any more.
 pub const DEREGISTER_CONSUMER: &[&str] = &["kinesis:DeregisterStreamConsumer"];
 /// A sink keeps its leases.
 pub const LEASES: &[&str] =

@@ -65,10 +65,24 @@ fn a_sink_that_is_pushed_records_may_register_and_subscribe_as_its_own_consumer(
     let stream = "arn:aws:kinesis:eu-west-1:*:stream/prod.shop.events";
     assert_eq!(statement(raw, "Register")["Resource"], json!([stream]));
     assert_eq!(statement(raw, "Subscribe")["Resource"], json!([format!("{stream}/consumer/prod.shop.raw:*")]));
-    let consumer = json!([format!("{stream}/consumer/prod.shop.raw:*")]);
-    assert_eq!(statement(&policies["operator"], "Deregister")["Resource"], consumer);
     let tables = policies["stages"]["tables"].to_string();
     assert!(!tables.contains("Consumer") && !tables.contains("Subscribe"), "{tables}");
+}
+
+#[test]
+fn the_operator_may_deregister_what_any_sink_was_registered_as_and_what_the_pipeline_names() {
+    let deregister = |pipeline: &Pipeline| statement(&of(pipeline, "*")["operator"], "Deregister")["Resource"].clone();
+    let consumer = |name: &str| format!("arn:aws:kinesis:eu-west-1:*:stream/prod.shop.events/consumer/{name}:*");
+    let of_any_sink = consumer("prod.shop.*");
+    assert_eq!(deregister(&shop()), json!([of_any_sink]), "a sink that has just been taken out may have been");
+    let reading = |fan_out| {
+        let mut pipeline = shop();
+        pipeline.spec.sinks[0].reading = Some(Reading { fan_out: Some(fan_out) });
+        pipeline
+    };
+    assert_eq!(deregister(&reading(FanOut::default())), json!([of_any_sink]));
+    let named = FanOut { consumer: Some("mine".to_owned()) };
+    assert_eq!(deregister(&reading(named)), json!([consumer("mine"), of_any_sink]));
 }
 
 #[test]

@@ -97,8 +97,8 @@ pub struct StageStatus {
 pub struct ResourceStatus {
     /// What it is.
     pub kind: ResourceKind,
-    /// The name that the stream, table or consumer has in AWS.
-    #[schemars(length(min = 1, max = 255))]
+    /// The name that the stream or table has in AWS. Of a consumer: its stream's and its own, with a slash between them.
+    #[schemars(length(min = 1, max = 257))]
     pub name: String,
     /// What happens to it when the Pipeline is deleted or names it no more.
     pub deletion_policy: DeletionPolicy,

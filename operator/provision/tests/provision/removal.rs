@@ -78,16 +78,19 @@ async fn a_consumer_is_deregistered_and_its_stream_and_other_consumers_stay() {
     let kinesis = &account.clients.kinesis;
     let stream = kinesis.describe_stream_summary().stream_name("events").send().await.unwrap();
     let arn = stream.stream_description_summary.unwrap().stream_arn;
-    for consumer in ["ours", "another"] {
+    let (ours, another) = ("shop.ecommerce.raw", "shop.ecommerce-2.raw");
+    for consumer in [ours, another] {
         kinesis.register_stream_consumer().stream_arn(&arn).consumer_name(consumer).send().await.unwrap();
     }
-    let doomed = [Doomed { stream: Some("events".to_owned()), ..Doomed::new(Kind::Consumer, "ours") }];
+    let doomed = [Doomed { stream: Some("events".to_owned()), ..Doomed::new(Kind::Consumer, ours) }];
     for _ in 0..2 {
         let removed = removed(&doomed, "ecommerce", &account.clients).await;
         assert!(matches!(removed[0].state, Removal::Gone), "{removed:?}");
         let left = kinesis.list_stream_consumers().stream_arn(&arn).send().await.unwrap().consumers.unwrap();
-        assert_eq!(left.iter().map(|consumer| &*consumer.consumer_name).collect::<Vec<_>>(), ["another"]);
+        assert_eq!(left.iter().map(|consumer| &*consumer.consumer_name).collect::<Vec<_>>(), [another]);
     }
+    let not_ours = [Doomed { stream: Some("events".to_owned()), ..Doomed::new(Kind::Consumer, another) }];
+    assert!(matches!(removed(&not_ours, "ecommerce", &account.clients).await[0].state, Removal::NotOurs));
     let gone = [Doomed { stream: Some("not-there".to_owned()), ..doomed[0].clone() }];
     assert!(matches!(removed(&gone, "ecommerce", &account.clients).await[0].state, Removal::Gone));
 }

@@ -14,6 +14,7 @@ mod page;
 mod rights;
 mod skipped;
 mod story;
+mod telemetry;
 mod verdicts;
 mod walks;
 mod watches;

@@ -40,7 +40,13 @@ pub(crate) fn asked_for(parts: &Parts, body: &[u8]) -> anyhow::Result<Vec<Needs>
 
 fn of_kinesis(operation: &str, body: &Value) -> Vec<Needs> {
     let named = body["StreamName"].as_str().or_else(|| body["StreamARN"].as_str()?.rsplit('/').next());
-    let resource = named.map(|name| format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}"));
+    let stream = named.map(|name| format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{name}"));
+    // Its ARN ends with when it was registered, which the request does not say.
+    let of_consumer = |name: &str| stream.as_ref().map(|stream| format!("{stream}/consumer/{name}:1700000000"));
+    let resource = match (operation, body["ConsumerName"].as_str()) {
+        ("DeregisterStreamConsumer" | "DescribeStreamConsumer", Some(name)) => of_consumer(name),
+        _ => stream,
+    };
     let mut needs = vec![Needs { action: format!("kinesis:{operation}"), resource: resource.clone() }];
     if operation == "CreateStream" && body["Tags"].as_object().is_some_and(|tags| !tags.is_empty()) {
         needs.push(Needs { action: "kinesis:AddTagsToStream".to_owned(), resource });

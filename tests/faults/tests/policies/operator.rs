@@ -36,6 +36,9 @@ spec:
       deadLetters: { bucket: bin }
 "#;
 
+/// What a sink was registered as that the Pipeline has no more.
+const CONSUMER: &str = "shop.orders.gone";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_works_with_what_its_policy_grants_and_asks_for_all_of_it() {
     let account = Account::start();
@@ -65,6 +68,7 @@ async fn the_operator_works_with_what_its_policy_grants_and_asks_for_all_of_it()
     resources.streams[0].may_shorten = true;
     resources.streams[0].encryption = Some(EncryptionPlan::None);
     provision(&resources, &behind, &options).await.unwrap();
+    register_consumer(&resources.streams[0].name, &free).await;
     delete(&resources, &behind, &options).await;
     assert!(free.kinesis.list_streams().send().await.unwrap().stream_names.is_empty());
 
@@ -124,14 +128,22 @@ async fn tags_of(name: &str, is_stream: bool, free: &Clients) -> Vec<(String, St
     answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect()
 }
 
+async fn register_consumer(stream: &str, free: &Clients) {
+    let described = free.kinesis.describe_stream_summary().stream_name(stream).send().await.unwrap();
+    let arn = described.stream_description_summary.unwrap().stream_arn;
+    free.kinesis.register_stream_consumer().stream_arn(arn).consumer_name(CONSUMER).send().await.unwrap();
+}
+
 async fn delete(resources: &Resources, behind: &Clients, options: &Options) {
     let streams = resources.streams.iter().map(|plan| (Kind::Stream, &plan.name, plan.deletion_policy));
     let tables = resources.tables.iter().map(|plan| (Kind::Table, &plan.name, plan.deletion_policy));
-    let doomed: Vec<_> = streams
+    let named = streams
         .chain(tables)
         .filter(|(_, _, policy)| *policy == DeletionPolicy::Delete)
-        .map(|(kind, name, _)| Doomed::new(kind, name))
-        .collect();
+        .map(|(kind, name, _)| Doomed::new(kind, name));
+    let stream = Some(resources.streams[0].name.clone());
+    let consumer = Doomed { stream, ..Doomed::new(Kind::Consumer, CONSUMER) };
+    let doomed: Vec<_> = [consumer].into_iter().chain(named).collect();
     let owner = &resources.streams[0].owner;
     let began = Instant::now();
     loop {
