@@ -180,7 +180,8 @@ impl World {
         let is_cut = |cut: &&Partition| cut.slot == slot && cut.service == Service::Kinesis && self.now < cut.until;
         let cut = self.partitions.iter().find(is_cut).map(|cut| cut.resets);
         let roll = self.rng.u32(0..10_000);
-        let most = if self.rng.u32(0..10_000) < weather.odd_reads { self.rng.usize(1..5) } else { 1_000 };
+        // Few at a time, so that subscriptions end while there is more to come.
+        let most = self.rng.usize(1..8);
         let push = match cut {
             Some(false) => return self.push_later(process, subscription),
             Some(true) => Push::Breaks,
