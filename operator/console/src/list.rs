@@ -87,8 +87,8 @@ pub(crate) fn line(outline: &Outline, known: Option<&Known>) -> Line {
         }),
         stages: outline.stages,
         ready: ready.unwrap_or(outline.ready),
-        rows_in: known.map(|known| rows(known, true)),
-        rows_out: known.map(|known| rows(known, false)),
+        rows_in: known.and_then(|known| rows(known, true)),
+        rows_out: known.and_then(|known| rows(known, false)),
     }
 }
 
@@ -138,13 +138,12 @@ fn of_health(known: &Known) -> Option<State> {
 }
 
 /// Rows a second that come in, or that are stored.
-fn rows(known: &Known, is_source: bool) -> f32 {
-    let Some(subject) = &known.subject else { return 0.0 };
-    let spec = &subject.pipeline.spec;
+fn rows(known: &Known, is_source: bool) -> Option<f32> {
+    let spec = &known.subject.as_ref()?.pipeline.spec;
     let sources = spec.sources.iter().map(|source| &source.name);
     let sinks = spec.sinks.iter().map(|sink| &sink.name);
     let names: Vec<_> = if is_source { sources.collect() } else { sinks.collect() };
-    names.into_iter().filter_map(|name| known.history.latest(name, "rows", false)).sum()
+    names.into_iter().filter_map(|name| known.history.latest(name, "rows", false)).reduce(|a, b| a + b)
 }
 
 #[cfg(test)]
