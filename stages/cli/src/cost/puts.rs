@@ -57,8 +57,8 @@ pub(super) fn puts(rows: f64, pods: f64, aggregated: bool, shards: f64, load: &L
     let rows_per_batch = rows / lanes / turns(parts, turn);
     let put =
         if aggregated { aggregates(rows, rows_per_batch, load) } else { singles(rows, lanes, rows_per_batch, load) };
-    // What may start at one time shares a call, so a pod makes as many as if it had one lane.
-    let calls = (pods * turns(requests, turn)).max(put.bytes / MAX_CALL).min(put.calls);
+    // What may start at one time shares a call: each request makes one, until they come faster than it is a lane's turn.
+    let calls = (pods * requests.min(1.0 / turn)).max(put.bytes / MAX_CALL).min(put.calls);
     Puts { calls, ..put }
 }
 

@@ -140,8 +140,8 @@ async fn the_model_makes_the_calls_that_the_engines_count() {
     // Puts in bulk are items; all else is a write a call.
     let bulk = after.items["ecommerce-invoices"] - before.items["ecommerce-invoices"];
     let updates = after.calls_since(&before, "DynamoDB.UpdateItem");
+    // Of puts AWS counts units, not calls: how many calls there are depends on how requests overlap.
     let pairs = [
-        ("PutRecords", call("Kinesis.PutRecords"), counted("Kinesis.PutRecords")),
         ("PUT payload units", unit("kinesis.put_unit"), taken.units),
         ("write request units", unit("dynamodb.write_unit"), bulk + updates),
         ("UpdateItem", call("DynamoDB.UpdateItem"), updates),
