@@ -130,7 +130,7 @@ impl Watched {
             Ok(pods) => (pods, None),
             Err(because) => (Arc::default(), Some(because)),
         };
-        let status = pipeline.status.clone().unwrap_or_default();
+        let status = pipeline.status().unwrap_or_default();
         let stages = pods::stages(&spec, &status.stages, &pods);
         Ok(Some(Arc::new(Subject {
             pipeline: Arc::new(whole(namespace, name, spec)),
@@ -195,7 +195,7 @@ async fn watch(api: Api<Pipeline>, writer: reflector::store::Writer<Pipeline>, t
 
 fn outline(pipeline: &Pipeline) -> Outline {
     let identity = pipeline.identity();
-    let status = pipeline.status.clone().unwrap_or_default();
+    let status = pipeline.status().unwrap_or_default();
     let is_ready = |stage: &&spec::StageStatus| stage.ready_replicas >= stage.replicas;
     Outline {
         namespace: identity.namespace,
