@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 async fn answered(ready: &Ready, (_, path, name, number): (&str, &str, &str, &str)) -> Vec<(String, f64)> {
     let api = &ready.apis[0];
     let key = std::fs::read_to_string(api.api_key_file.as_ref().unwrap()).unwrap();
-    let answer = penstock_browser::get_json(&format!("{}{path}", api.url.trim_end_matches('/')), key.trim());
-    let answer = answer.await.unwrap();
+    let url = format!("{}{path}", api.url.trim_end_matches('/'));
+    let answer = penstock_browser::get_json(&url, key.trim()).await.unwrap();
     let line = |line: &Value| (line[name].as_str().unwrap_or("–").to_owned(), line[number].as_f64().unwrap());
     answer["items"].as_array().unwrap().iter().map(line).collect()
 }
