@@ -99,9 +99,10 @@ impl Pushed {
         Brought { records, is_last, child_shards, millis_behind_latest: Some(millis_behind_latest) }
     }
 
-    /// Reading begins at a place again.
+    /// Reading begins at a place again: what the stream said last may be of one that has been deleted.
     pub(super) fn renew(&mut self) {
         self.subscription = None;
+        self.continuation = None;
     }
 
     /// The least wait before another subscription.
