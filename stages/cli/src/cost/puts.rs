@@ -182,7 +182,7 @@ mod tests {
     fn shards_share_calls_until_a_call_is_full() {
         let few = puts(1_000.0, 1.0, true, 4.0, &any());
         assert!(near(few.calls, 1_000.0 / 17.0, 0.01) && near(few.records, 4.0 * few.calls, 0.03), "{few:?}");
-        let many = puts(100_000.0, 1.0, true, 64.0, &any());
+        let many = puts(200_000.0, 1.0, true, 64.0, &any());
         assert!(near(many.calls, many.bytes / MAX_CALL, 1e-6), "{many:?}");
     }
 
