@@ -256,14 +256,10 @@ impl World {
         let shard = call.range.shard.as_str();
         let Some(table) = self.dynamodb.tables.get(&table_name(call.sink)) else { return };
         for parent in self.kinesis.parents(shard, &call.range.end_inclusive) {
-            // A lease that is written late, of a shard that is gone, changes nothing.
-            let ranges = &self.stores[call.sink].ranges;
-            let was_never_read = if self.kinesis.shards.contains_key(&parent) {
-                !table.rows.contains_key(&parent) && self.ended_before_reading(table, &parent)
-            } else {
-                !ranges.contains_key(&self.kinesis.shard_with(&parent, &call.range.end_inclusive))
-            };
-            if !table.books.ended.contains_key(&parent) && !was_never_read {
+            // What was left of a parent that retention has deleted, nobody can read.
+            let is_gone = !self.kinesis.shards.contains_key(&parent);
+            let is_before_the_start = !table.rows.contains_key(&parent) && self.ended_before_reading(table, &parent);
+            if !table.books.ended.contains_key(&parent) && !is_gone && !is_before_the_start {
                 self.violations.push(format!("{shard} is applied before its parent {parent} is at its end"));
             }
         }
