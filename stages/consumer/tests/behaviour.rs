@@ -101,8 +101,9 @@ async fn the_lease_table_is_one_that_kcl_tools_can_read() {
     world.put(0..10).await;
     world.run_to_tip("w", world.sink()).await;
     let rows = world.rows().await;
-    let (lease, recipes): (Vec<_>, Vec<_>) = rows.iter().partition(|(key, _)| key.starts_with("shardId-"));
-    let lease = lease[0].1;
+    let with = |prefix: &str| rows.iter().filter(|(key, _)| key.starts_with(prefix)).collect::<Vec<_>>();
+    // A heartbeat that was under way when its worker ended may be there as well, until others forget it.
+    let (lease, recipes) = (with("shardId-")[0].1, with("penstock.recipe."));
     let end = world.store.entries().last().unwrap().0.end_inclusive.clone();
     assert_eq!(lease["checkpoint"].as_s().unwrap(), end.sequence.as_str());
     assert_eq!(lease["checkpointSubSequenceNumber"].as_n().unwrap(), "0");
@@ -113,7 +114,6 @@ async fn the_lease_table_is_one_that_kcl_tools_can_read() {
     assert!(lease["leaseCounter"].as_n().unwrap().parse::<u64>().unwrap() > 2);
     assert!(!lease.contains_key("pendingCheckpoint") && !lease.contains_key("pendingCheckpointState"));
     assert_eq!(recipes.len(), 1);
-    assert!(recipes[0].0.starts_with("penstock.recipe."));
     assert_eq!(recipes[0].1["entityType"].as_s().unwrap(), "PENSTOCK_RECIPE");
     world.stop().await;
 }
