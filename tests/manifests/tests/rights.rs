@@ -29,8 +29,20 @@ const OF_EACH_CHILD: [(&str, &str, &str); 6] = [
 ];
 
 const OTHERS: [Need; 8] = [
-    ("penstock.dev", "pipelines", "list", "operator/src/control.rs", "watcher(api, watcher::Config::default().page_size(PAGE))"),
-    ("penstock.dev", "pipelines", "watch", "operator/src/control.rs", "watcher(api, watcher::Config::default().page_size(PAGE))"),
+    (
+        "penstock.dev",
+        "pipelines",
+        "list",
+        "operator/src/control.rs",
+        "watcher(api, watcher::Config::default().page_size(PAGE))",
+    ),
+    (
+        "penstock.dev",
+        "pipelines",
+        "watch",
+        "operator/src/control.rs",
+        "watcher(api, watcher::Config::default().page_size(PAGE))",
+    ),
     ("penstock.dev", "pipelines", "get", "operator/src/apply/mod.rs", "api.get_opt(&identity.name)"),
     ("penstock.dev", "pipelines", "patch", "operator/src/apply/mod.rs", "Patch::Apply(&metadata)"),
     ("penstock.dev", "pipelines/status", "patch", "operator/src/report/mod.rs", "api.patch_status("),
