@@ -94,8 +94,8 @@ impl ConsumerConfig {
             shard_sync: Duration::from_secs(60),
             drain_limit: Duration::from_secs(25),
             read_bytes: 1 << 20,
-            prefetch_bytes: 2 << 20,
-            worker_prefetch_bytes: 32 << 20,
+            prefetch_bytes: 1 << 20,
+            worker_prefetch_bytes: 16 << 20,
             dead_letter_bytes: 4 << 20,
         }
     }

@@ -31,8 +31,8 @@ pub(crate) const LATER: &str = "attribute_not_exists(#guard) OR #guard < :guard"
 /// The item of a put entry.
 pub(crate) fn item(table: &Table, entry: &PutEntry) -> Result<Item, Rejection> {
     let mut item = attributes(parse_row(&entry.row)?.0);
-    if let Some(ttl) = &entry.ttl {
-        item.insert(ttl.0.clone(), AttributeValue::N(ttl.1.to_string()));
+    if let (Some(attribute), Some(seconds)) = (&table.ttl, entry.ttl) {
+        item.insert(attribute.as_str().to_owned(), AttributeValue::N(seconds.to_string()));
     }
     item.extend(table.key.item(&entry.key));
     if matches!(table.write, Write::PutLatest) {

@@ -27,7 +27,7 @@ const LAST_STAMP: &str = "last_stamp";
 const TOKEN_SECRET: &str = "token";
 
 /// Memory that `redb` may use for its pages.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The store failed: the disk is full, or the file is damaged.
 #[derive(Debug, thiserror::Error)]
