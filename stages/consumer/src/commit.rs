@@ -1,9 +1,14 @@
 //! From closed ranges to commits: pin, settle, commit, strictly one after the other.
+//!
+//! A commit waits for the next range, so that it and the next pin are one write. Until it is made the range stays pinned: a
+//! crash meanwhile has it made once more, to the same effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use penstock_contract::{ShardId, Sink};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::metrics::ShardMetrics;
 use crate::pin::Pin;
@@ -12,6 +17,11 @@ use crate::range::Closed;
 use crate::settle::{Settled, settle};
 use crate::shared::Shared;
 use crate::tenure::{LeaseLost, Tenure};
+
+/// A range closes when the sink's longest age is over. The next record may come so much later for its range to be waited for.
+const NEXT_RECORD: Duration = Duration::from_secs(1);
+/// No commit waits for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Why the work on a shard broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +48,10 @@ pub(crate) async fn commit_ranges<S: Sink>(
 ) -> Result<Tenure, Stopped> {
     let metrics = shared.metrics.shard(tenure.shard());
     let (table, troubles) = (&shared.table, &shared.troubles);
+    let wait = (shared.sink.max_age().saturating_add(NEXT_RECORD)).min(LONGEST_WAIT);
     let mut pinned: Option<Closed<S::Batch>> = None;
     loop {
-        let Closed { filled, pin, _room, _waiting } = match pinned.take() {
+        let Closed { filled, pin, room, waiting } = match pinned.take() {
             Some(range) => range,
             None => {
                 let Some(range) = closed.recv().await else { return Ok(tenure) };
@@ -49,7 +60,10 @@ pub(crate) async fn commit_ranges<S: Sink>(
             }
         };
         let settled = settle(&shared, tenure.shard(), &pin, filled).await?;
-        pinned = closed.try_recv().ok();
+        // Nothing of it waits any more, and its memory is free for the range that is waited for.
+        drop((room, waiting));
+        // None when there is none in that time, or none to come.
+        pinned = timeout(wait, closed.recv()).await.ok().flatten();
         tenure.commit(table, troubles, &pin, settled, pinned.as_ref().map(|next| &next.pin)).await?;
         note(&shared, &metrics, tenure.shard(), &pin, settled);
     }

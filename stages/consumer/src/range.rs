@@ -56,10 +56,10 @@ pub(crate) struct Part {
 pub(crate) struct Closed<B> {
     pub(crate) filled: Filled<B>,
     pub(crate) pin: Pin,
-    /// Makes room for another range when this one is committed.
-    pub(crate) _room: OwnedSemaphorePermit,
-    /// Until it is committed.
-    pub(crate) _waiting: Waiting,
+    /// Makes room for another range when this one is stored.
+    pub(crate) room: OwnedSemaphorePermit,
+    /// Until it is stored.
+    pub(crate) waiting: Waiting,
 }
 
 impl<B> Filled<B> {
@@ -152,6 +152,6 @@ impl<B: Batch> Open<B> {
         let (first, end) = self.filling.span.clone()?;
         let filled = self.filling.into_filled();
         let pin = Pin { start_exclusive, first, end, records: filled.records, recipe, repeats };
-        Some(Closed { filled, pin, _room: self.room, _waiting: self.waiting })
+        Some(Closed { filled, pin, room: self.room, waiting: self.waiting })
     }
 }
