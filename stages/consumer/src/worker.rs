@@ -275,6 +275,13 @@ impl<S: Sink> Worker<S> {
                     "the stream was deleted and created again: its new shard is read from the first record on"
                 );
             }
+            Change::Mend { seen, lease } => {
+                shared.table.restart(seen, lease).await?;
+                tracing::warn!(
+                    shard = %lease.shard, before = ?seen.parents, parents = ?lease.parents,
+                    "the stream was deleted and created again: a lease that described the old shard is mended"
+                );
+            }
         }
         Ok(())
     }
