@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use penstock_contract::{ShardId, Sink};
+use penstock_stream::{ShardFilter, list_shards};
 use tokio::sync::mpsc;
 
+use crate::lease::Lease;
 use crate::metrics::ShardMetrics;
 use crate::pin::Pin;
 use crate::pinned_read::ReadFailed;
 use crate::range::Closed;
+use crate::recreated::is_behind;
 use crate::settle::{Settled, settle};
+use crate::shard_end;
 use crate::shared::Shared;
 use crate::tenure::{LeaseLost, Tenure};
+use crate::trouble::Concern;
 
 /// Why the work on a shard broke off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +24,9 @@ pub(crate) enum Stopped {
     /// Somebody else has the lease.
     #[error(transparent)]
     Lost(#[from] LeaseLost),
+    /// What was read is of another stream than the lease, which was given back.
+    #[error("the stream was deleted and created again")]
+    Replaced,
     /// Something panicked: the stage ends as by a crash.
     #[error("a task panicked")]
     Panicked,
@@ -44,6 +52,10 @@ pub(crate) async fn commit_ranges<S: Sink>(
             Some(range) => range,
             None => {
                 let Some(range) = closed.recv().await else { return Ok(tenure) };
+                if tenure.lease().is_unread() && is_of_another_stream(&shared, tenure.lease(), &range.pin).await {
+                    shard_end::replaced(&shared, tenure).await?;
+                    return Err(Stopped::Replaced);
+                }
                 tenure.pin(table, troubles, &range.pin).await?;
                 range
             }
@@ -53,6 +65,14 @@ pub(crate) async fn commit_ranges<S: Sink>(
         tenure.commit(table, troubles, &pin, settled, pinned.as_ref().map(|next| &next.pin)).await?;
         note(&shared, &metrics, tenure.shard(), &pin, settled);
     }
+}
+
+/// Whether the stream was deleted and created again before the first record was read. The lease then says when the shard
+/// that had the name before may be read, and what it takes.
+async fn is_of_another_stream<S: Sink>(shared: &Shared<S>, lease: &Lease, first: &Pin) -> bool {
+    let list = || list_shards(&shared.kinesis, &shared.config.stream, &ShardFilter::FromTrimHorizon);
+    let listed = shared.troubles.insist(Concern::Stream, lease.shard.as_str(), list).await;
+    is_behind(lease, &first.first, &listed)
 }
 
 /// Notes a committed range.

@@ -6,13 +6,15 @@
 //! far than to the begin of the shard that is listed is one of an earlier stream. It is written anew, and the new shard
 //! read from its first record on, wherever the sink was told to begin: it began long ago.
 //!
-//! A lease from which nothing had been read of the old shard may be read of the new one before anybody notices. What it
-//! has come to is true then, and what it says of the shard is not: its parents, for which it would wait for ever where
-//! they are open shards now, and its hash keys. That is mended, and the rest stays.
+//! With a lease from which nothing had been read of the old shard, the new one may be read before anybody notices, be it
+//! before its parents. So before the first range is pinned, its first record tells of which stream it is.
+//!
+//! Earlier versions did not look. What such a lease has come to is true, and what it says of the shard is not: its parents,
+//! for which it would wait for ever where they are open shards now, and its hash keys. That is mended, and the rest stays.
 
 use std::collections::BTreeSet;
 
-use penstock_contract::ShardId;
+use penstock_contract::{Position, ShardId};
 use penstock_stream::Shard;
 
 use crate::lease::{Lease, Pending};
@@ -119,6 +121,13 @@ pub(crate) fn is_earlier(lease: &Lease, listed: &[Shard]) -> bool {
     is_earlier && !has_newer_pin(lease)
 }
 
+/// Whether a lease is one of an earlier stream, and this record one of the shard that is listed. A record of the earlier
+/// shard is stored, as all that was read of it.
+pub(crate) fn is_behind(lease: &Lease, record: &Position, listed: &[Shard]) -> bool {
+    let shard = listed.iter().find(|shard| shard.id == lease.shard);
+    is_earlier(lease, listed) && shard.is_some_and(|shard| shard.starting_sequence <= record.sequence)
+}
+
 /// Only who understands a pin may take it away.
 fn has_newer_pin(lease: &Lease) -> bool {
     matches!(lease.pending, Some(Pending::Newer { .. }))
@@ -207,6 +216,16 @@ mod tests {
         assert!(!earlier(lease("a", Some(200), Checkpoint::ShardEnd)), "the listing is older than the row");
         let newer = Lease { pending: Some(Pending::Newer { version: 2 }), ..lease("a", Some(7), Checkpoint::ShardEnd) };
         assert!(!earlier(newer));
+    }
+
+    #[test]
+    fn the_first_record_that_is_read_tells_whether_the_lease_is_of_its_stream() {
+        let listed = [shard("a", &[], true)];
+        let old = || lease("a", Some(7), Checkpoint::TrimHorizon);
+        assert!(is_behind(&old(), &at(100, 0), &listed));
+        assert!(!is_behind(&old(), &at(9, 0), &listed), "a record of the old shard is stored");
+        assert!(!is_behind(&lease("a", Some(100), Checkpoint::TrimHorizon), &at(101, 0), &listed));
+        assert!(!is_behind(&lease("b", Some(7), Checkpoint::TrimHorizon), &at(101, 0), &listed), "it has no shard");
     }
 
     #[test]
