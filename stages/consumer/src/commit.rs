@@ -7,16 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_contract::{ShardId, Sink};
+use penstock_stream::{ShardFilter, list_shards};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::lease::Lease;
 use crate::metrics::ShardMetrics;
 use crate::pin::Pin;
 use crate::pinned_read::ReadFailed;
 use crate::range::Closed;
+use crate::recreated::is_behind;
 use crate::settle::{Settled, settle};
+use crate::shard_end;
 use crate::shared::Shared;
 use crate::tenure::{LeaseLost, Tenure};
+use crate::trouble::Concern;
 
 /// A range closes when the sink's longest age is over. The next record may come so much later for its range to be waited for.
 const NEXT_RECORD: Duration = Duration::from_secs(1);
@@ -29,6 +34,9 @@ pub(crate) enum Stopped {
     /// Somebody else has the lease.
     #[error(transparent)]
     Lost(#[from] LeaseLost),
+    /// What was read is of another stream than the lease, which was given back.
+    #[error("the stream was deleted and created again")]
+    Replaced,
     /// Something panicked: the stage ends as by a crash.
     #[error("a task panicked")]
     Panicked,
@@ -55,6 +63,10 @@ pub(crate) async fn commit_ranges<S: Sink>(
             Some(range) => range,
             None => {
                 let Some(range) = closed.recv().await else { return Ok(tenure) };
+                if tenure.lease().is_unread() && is_of_another_stream(&shared, tenure.lease(), &range.pin).await {
+                    shard_end::replaced(&shared, tenure).await?;
+                    return Err(Stopped::Replaced);
+                }
                 tenure.pin(table, troubles, &range.pin).await?;
                 range
             }
@@ -67,6 +79,14 @@ pub(crate) async fn commit_ranges<S: Sink>(
         tenure.commit(table, troubles, &pin, settled, pinned.as_ref().map(|next| &next.pin)).await?;
         note(&shared, &metrics, tenure.shard(), &pin, settled);
     }
+}
+
+/// Whether the stream was deleted and created again before the first record was read. The lease then says when the shard
+/// that had the name before may be read, and what it takes.
+async fn is_of_another_stream<S: Sink>(shared: &Shared<S>, lease: &Lease, first: &Pin) -> bool {
+    let list = || list_shards(&shared.kinesis, &shared.config.stream, &ShardFilter::FromTrimHorizon);
+    let listed = shared.troubles.insist(Concern::Stream, lease.shard.as_str(), list).await;
+    is_behind(lease, &first.first, &listed)
 }
 
 /// Notes a committed range.

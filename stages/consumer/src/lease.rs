@@ -125,6 +125,12 @@ impl Lease {
         Some(HashRange { start: first.parse().ok()?, end_inclusive: last.parse().ok()? })
     }
 
+    /// Whether nothing of the shard was committed yet, nor pinned.
+    pub(crate) fn is_unread(&self) -> bool {
+        let is_at_a_sentinel = self.checkpoint.position().is_none() && !self.is_finished();
+        is_at_a_sentinel && !matches!(self.pending, Some(Pending::Pin(_)))
+    }
+
     /// The greatest sequence number of the shard that the row knows of.
     pub(crate) fn reached(&self) -> Option<&Sequence> {
         let pinned = match &self.pending {

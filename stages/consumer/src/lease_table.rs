@@ -158,7 +158,8 @@ impl LeaseTable {
         self.conditional(doing, request.send()).await.map(drop)
     }
 
-    /// Writes a lease in place of one of an earlier stream, if that still is the one that was seen.
+    /// Writes a lease in place of one that is, or says what was so, of an earlier stream, if that still is the one that was
+    /// seen.
     pub(crate) async fn restart(&self, seen: &Lease, lease: &Lease) -> Result<(), LeaseTableError> {
         let doing = || format!("writing the lease of {} into {} anew", lease.shard, self.name);
         let request = self.client.put_item().table_name(&self.name).set_item(Some(row::write_lease(lease)));

@@ -5,15 +5,21 @@
 //! ended stays ended. Sequence numbers grow with time, also from one stream to the next, so a lease that has come less
 //! far than to the begin of the shard that is listed is one of an earlier stream. It is written anew, and the new shard
 //! read from its first record on, wherever the sink was told to begin: it began long ago.
+//!
+//! With a lease from which nothing had been read of the old shard, the new one may be read before anybody notices, be it
+//! before its parents. So before the first range is pinned, its first record tells of which stream it is.
+//!
+//! Earlier versions did not look. What such a lease has come to is true, and what it says of the shard is not: its parents,
+//! for which it would wait for ever where they are open shards now, and its hash keys. That is mended, and the rest stays.
 
 use std::collections::BTreeSet;
 
-use penstock_contract::ShardId;
+use penstock_contract::{Position, ShardId};
 use penstock_stream::Shard;
 
 use crate::lease::{Lease, Pending};
 use crate::observe::Rows;
-use crate::shard_sync::{Start, left_over, missing};
+use crate::shard_sync::{Start, lease, left_over, missing};
 
 /// A change of one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,13 @@ pub(crate) enum Change<'a> {
     Delete(&'a Lease),
     /// It is one of an earlier stream.
     Restart {
+        /// As it was seen: the write is fenced by it.
+        seen: &'a Lease,
+        /// What is to be there.
+        lease: Lease,
+    },
+    /// It has come into this stream, and says of its shard what is true of one in an earlier stream.
+    Mend {
         /// As it was seen: the write is fenced by it.
         seen: &'a Lease,
         /// What is to be there.
@@ -42,9 +55,10 @@ pub(crate) fn changes<'a>(
     start: &Start,
 ) -> Vec<Change<'a>> {
     let earlier = of_an_earlier_stream(listed, rows);
+    let mend = mended(listed, rows, &is_free);
     if earlier.is_empty() {
         let missing = missing(listed, rows, start).into_iter().map(Change::Create);
-        return missing.chain(left_over(listed, rows).into_iter().map(Change::Delete)).collect();
+        return missing.chain(left_over(listed, rows).into_iter().map(Change::Delete)).chain(mend).collect();
     }
     let mut current = rows.clone();
     current.leases.retain(|shard, _| earlier.iter().all(|old| old.shard != *shard));
@@ -61,7 +75,24 @@ pub(crate) fn changes<'a>(
     });
     // What is written in the place of an old lease comes last: as long as an old one is there, it is known that all that
     // is missing is missing because the stream is another.
-    created.into_iter().map(Change::Create).chain(delete).chain(restart).collect()
+    created.into_iter().map(Change::Create).chain(delete).chain(restart).chain(mend).collect()
+}
+
+/// What is to be mended of leases that nobody works on. The parents of a shard that has ended do not matter any more.
+fn mended<'a>(listed: &[Shard], rows: &'a Rows, is_free: impl Fn(&Lease) -> bool) -> Vec<Change<'a>> {
+    let mend = |shard: &Shard| {
+        let seen = rows.leases.get(&shard.id).filter(|seen| is_free(seen) && !seen.is_finished())?;
+        let describes_another = begins_before(seen, shard) || names_strangers(seen, shard, listed);
+        let is_mine_to_write = !has_newer_pin(seen) && !is_earlier(seen, listed);
+        (describes_another && is_mine_to_write).then(|| Change::Mend { seen, lease: described(seen, shard) })
+    };
+    listed.iter().filter_map(mend).collect()
+}
+
+/// What the lease says of its shard becomes what the stream says of it; how far it has come stays.
+fn described(seen: &Lease, shard: &Shard) -> Lease {
+    let Lease { parents, hash_range, known_sequence, .. } = lease(shard, seen.checkpoint.clone());
+    Lease { parents, hash_range, known_sequence, ..seen.released(None) }
 }
 
 /// Those without a parent that is still to be read. Leases of the others are written when their parents end.
@@ -75,14 +106,43 @@ fn roots(leases: Vec<Lease>, earlier: &[&Lease]) -> Vec<Lease> {
 /// shard that is there.
 ///
 /// A listing that is older than a row does not make it look so. A lease of this stream looks so only when retention has
-/// deleted its shard, and everything that there was when it was read last.
+/// deleted its shard, and everything that there was when it was read last. One that does not say how far it has come is
+/// told by the parents that it names.
 pub(crate) fn is_earlier(lease: &Lease, listed: &[Shard]) -> bool {
-    let of_its_name = listed.iter().find(|shard| shard.id == lease.shard).map(|shard| &shard.starting_sequence);
-    let Some(begin) = of_its_name.or_else(|| listed.iter().map(|shard| &shard.starting_sequence).min()) else {
+    let of_its_name = listed.iter().find(|shard| shard.id == lease.shard);
+    let oldest = || listed.iter().map(|shard| &shard.starting_sequence).min();
+    let Some(begin) = of_its_name.map(|shard| &shard.starting_sequence).or_else(oldest) else {
         return false;
     };
-    // Only who understands a pin may take it away.
-    !matches!(lease.pending, Some(Pending::Newer { .. })) && lease.reached().is_some_and(|reached| reached < begin)
+    let is_earlier = match lease.reached() {
+        Some(reached) => reached < begin,
+        None => of_its_name.is_some_and(|shard| names_strangers(lease, shard, listed)),
+    };
+    is_earlier && !has_newer_pin(lease)
+}
+
+/// Whether a lease is one of an earlier stream, and this record one of the shard that is listed. A record of the earlier
+/// shard is stored, as all that was read of it.
+pub(crate) fn is_behind(lease: &Lease, record: &Position, listed: &[Shard]) -> bool {
+    let shard = listed.iter().find(|shard| shard.id == lease.shard);
+    is_earlier(lease, listed) && shard.is_some_and(|shard| shard.starting_sequence <= record.sequence)
+}
+
+/// Only who understands a pin may take it away.
+fn has_newer_pin(lease: &Lease) -> bool {
+    matches!(lease.pending, Some(Pending::Newer { .. }))
+}
+
+/// Whether the lease was written for a shard that began before the one that has its name now.
+fn begins_before(lease: &Lease, shard: &Shard) -> bool {
+    lease.known_sequence.as_ref().is_some_and(|known| *known < shard.starting_sequence)
+}
+
+/// Whether the lease names a parent that is listed beside the shard, and that the listing does not call its parent.
+/// Those of a shard never change; one that is not listed says nothing, since retention may have deleted it.
+fn names_strangers(lease: &Lease, shard: &Shard, listed: &[Shard]) -> bool {
+    let is_listed = |parent: &ShardId| listed.iter().any(|listed| listed.id == *parent);
+    lease.parents.iter().any(|parent| is_listed(parent) && !shard.parents.contains(parent))
 }
 
 fn of_an_earlier_stream<'a>(listed: &[Shard], rows: &'a Rows) -> Vec<&'a Lease> {
@@ -127,6 +187,12 @@ mod tests {
                 assert_eq!((lease.counter, &lease.owner, &lease.pending), (seen.counter + 1, &None, &None));
                 format!("restart {} {:?}", lease.shard, lease.checkpoint)
             }
+            Change::Mend { seen, lease } => {
+                assert_eq!((lease.counter, &lease.owner), (seen.counter + 1, &None));
+                assert_eq!((&lease.checkpoint, &lease.pending), (&seen.checkpoint, &seen.pending));
+                let parents: Vec<_> = lease.parents.iter().map(ShardId::as_str).collect();
+                format!("mend {} {parents:?} {}", lease.shard, lease.known_sequence.as_ref().unwrap())
+            }
         });
         told.collect()
     }
@@ -150,6 +216,16 @@ mod tests {
         assert!(!earlier(lease("a", Some(200), Checkpoint::ShardEnd)), "the listing is older than the row");
         let newer = Lease { pending: Some(Pending::Newer { version: 2 }), ..lease("a", Some(7), Checkpoint::ShardEnd) };
         assert!(!earlier(newer));
+    }
+
+    #[test]
+    fn the_first_record_that_is_read_tells_whether_the_lease_is_of_its_stream() {
+        let listed = [shard("a", &[], true)];
+        let old = || lease("a", Some(7), Checkpoint::TrimHorizon);
+        assert!(is_behind(&old(), &at(100, 0), &listed));
+        assert!(!is_behind(&old(), &at(9, 0), &listed), "a record of the old shard is stored");
+        assert!(!is_behind(&lease("a", Some(100), Checkpoint::TrimHorizon), &at(101, 0), &listed));
+        assert!(!is_behind(&lease("b", Some(7), Checkpoint::TrimHorizon), &at(101, 0), &listed), "it has no shard");
     }
 
     #[test]
@@ -182,6 +258,51 @@ mod tests {
         let rows = vec![lease("a", Some(100), Checkpoint::ShardEnd), lease("b", Some(2), Checkpoint::At(at(5, 0)))];
         assert_eq!(told(&listed, rows.clone(), false), [""; 0]);
         assert_eq!(told(&listed, rows, true), ["restart b TrimHorizon"]);
+    }
+
+    fn child_of(parent: &str, lease: Lease) -> Lease {
+        Lease { parents: [ShardId::new(parent)].into(), ..lease }
+    }
+
+    #[test]
+    fn a_lease_that_was_read_in_this_stream_before_anybody_noticed_gets_the_parents_that_its_shard_has_now() {
+        // `b` was a child of `a`, of which nothing had been read; now both are open.
+        let listed = [shard("a", &[], true), shard("b", &[], true)];
+        let a = || lease("a", Some(100), Checkpoint::TrimHorizon);
+        let with = |b: Lease| told(&listed, vec![a(), b], true);
+        let committed = || child_of("a", lease("b", Some(2), Checkpoint::At(at(150, 0))));
+        assert_eq!(with(committed()), ["mend b [] 100"]);
+        assert_eq!(told(&listed, vec![a(), committed()], false), [""; 0], "it is left to who reads it");
+        let pinned =
+            Lease { pending: Some(Pending::Pin(pin(None, 120))), checkpoint: Checkpoint::TrimHorizon, ..committed() };
+        assert_eq!(with(pinned), ["mend b [] 100"]);
+        let mended = lease("b", Some(100), Checkpoint::At(at(150, 0)));
+        assert_eq!(with(mended), [""; 0], "once");
+        let newer = Lease { pending: Some(Pending::Newer { version: 2 }), ..committed() };
+        assert_eq!(with(newer), [""; 0]);
+        assert_eq!(
+            with(Lease { checkpoint: Checkpoint::ShardEnd, known_sequence: Some(at(150, 0).sequence), ..committed() }),
+            [""; 0]
+        );
+        // Hash keys are the old ones, too, whatever the parents are.
+        assert_eq!(with(lease("b", Some(2), Checkpoint::At(at(150, 0)))), ["mend b [] 100"]);
+    }
+
+    #[test]
+    fn a_lease_that_does_not_say_how_far_it_has_come_is_told_by_its_parents() {
+        let a = || lease("a", Some(100), Checkpoint::TrimHorizon);
+        let with =
+            |listed: &[Shard], checkpoint| told(listed, vec![a(), child_of("a", lease("b", None, checkpoint))], true);
+        let other = [shard("a", &[], true), shard("b", &[], true)];
+        assert_eq!(with(&other, Checkpoint::TrimHorizon), ["restart b TrimHorizon"]);
+        assert_eq!(with(&other, Checkpoint::ShardEnd), ["restart b TrimHorizon"]);
+        assert_eq!(with(&other, Checkpoint::At(at(150, 0))), ["mend b [] 100"]);
+        let same = [shard("a", &[], false), shard("b", &["a"], true)];
+        assert_eq!(with(&same, Checkpoint::TrimHorizon), [""; 0]);
+        assert_eq!(with(&same, Checkpoint::At(at(150, 0))), [""; 0]);
+        let later = [shard("b", &[], true), shard("d", &[], true)];
+        let without_a = told(&later, vec![child_of("a", lease("b", None, Checkpoint::At(at(150, 0))))], true);
+        assert_eq!(without_a, [""; 0], "what is not listed says nothing");
     }
 
     #[test]

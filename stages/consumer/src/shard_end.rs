@@ -91,7 +91,8 @@ pub(crate) async fn end_gone<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -
     end(shared, tenure, &children).await
 }
 
-async fn replaced<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<Ending, Stopped> {
+/// Gives the lease of a shard of an earlier stream back.
+pub(crate) async fn replaced<S: Sink>(shared: &Arc<Shared<S>>, tenure: Tenure) -> Result<Ending, Stopped> {
     shared.metrics.trimmed_checkpoint();
     tracing::error!(
         shard = %tenure.shard(), checkpoint = ?tenure.lease().checkpoint,

@@ -67,6 +67,7 @@ pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>, lease: Lease, signals: 
         outcome = Box::pin(work(&shared, lease, &signals)) => match outcome {
             Ok(outcome) => outcome,
             Err(Stopped::Lost(_)) => Outcome::Lost,
+            Err(Stopped::Replaced) => Outcome::Replaced,
             Err(Stopped::Panicked) => Outcome::Panicked,
         },
         () = too_long(&signals.finish, shared.config.drain_limit) => Outcome::GaveUp,

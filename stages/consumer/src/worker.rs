@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 use crate::balance::HandOver;
 use crate::decide::{Actions, Me, Take, decide, is_free};
 use crate::error::ConsumerError;
-use crate::heartbeat::{self, Draining};
+use crate::heartbeat::{self, Pulse};
 use crate::lease::{Lease, WorkerId};
 use crate::lease_table::{LeaseTableError, Write};
 use crate::observe::{Moment, Observer, Rows, Stillness};
@@ -33,29 +33,30 @@ const GIVE_BACK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Works until told to end.
 pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>) -> Result<(), ConsumerError> {
-    let drain = shared.stop.drain.clone();
-    // Before the first lease is taken: whoever owns a lease has a heartbeat.
-    tokio::select! {
-        biased;
-        () = drain.cancelled() => return Ok(()),
-        () = heartbeat::once(&shared, false) => {}
-    }
-    let draining = Draining::default();
-    let mut worker = Worker::new(Arc::clone(&shared));
+    let pulse = Pulse::default();
     let worked = async {
-        worker.work().await?;
-        draining.begin();
-        worker.finish().await
+        let worked = work(&shared, &pulse).await;
+        pulse.end();
+        worked
     };
-    let worked = tokio::select! {
-        biased;
-        worked = worked => worked,
-        () = heartbeat::beat(&shared, &draining) => Ok(()),
-    };
-    if worked.is_ok() {
+    let (worked, ()) = tokio::join!(worked, heartbeat::beat(&shared, &pulse));
+    if worked.is_ok() && pulse.has_begun() {
         heartbeat::retire(&shared).await;
     }
     worked
+}
+
+async fn work<S: Sink>(shared: &Arc<Shared<S>>, pulse: &Pulse) -> Result<(), ConsumerError> {
+    // Before the first lease is taken: whoever owns a lease has a heartbeat.
+    tokio::select! {
+        biased;
+        () = shared.stop.drain.cancelled() => return Ok(()),
+        () = pulse.begun() => {}
+    }
+    let mut worker = Worker::new(Arc::clone(shared));
+    worker.work().await?;
+    pulse.drain();
+    worker.finish().await
 }
 
 struct Worker<S: Sink> {
@@ -273,6 +274,13 @@ impl<S: Sink> Worker<S> {
                 tracing::warn!(
                     shard = %lease.shard, before = ?seen.checkpoint,
                     "the stream was deleted and created again: its new shard is read from the first record on"
+                );
+            }
+            Change::Mend { seen, lease } => {
+                shared.table.restart(seen, lease).await?;
+                tracing::warn!(
+                    shard = %lease.shard, before = ?seen.parents, parents = ?lease.parents,
+                    "the stream was deleted and created again: a lease that described the old shard is mended"
                 );
             }
         }

@@ -14,6 +14,8 @@ use crate::sink::{SinkAnswer, SinkCall};
 
 /// A call on its way to a service.
 pub(super) struct Flight {
+    /// When it was sent.
+    pub(super) sent: Millis,
     process: usize,
     call: Call,
     answer: oneshot::Sender<Reply>,
@@ -72,7 +74,7 @@ impl World {
             Service::S3 => "calls to S3",
             Service::Sink => "calls to sinks",
         });
-        self.at(at + delay, Event::Arrive(Box::new(Flight { process, call, answer, fate })));
+        self.at(at + delay, Event::Arrive(Box::new(Flight { sent: at, process, call, answer, fate })));
     }
 
     fn fate(&mut self, at: Millis, process: usize, service: Service) -> Fate {
@@ -116,7 +118,7 @@ impl World {
 
     /// A call is at its service.
     pub(super) fn arrive(&mut self, flight: Flight) {
-        let Flight { process, call, answer, fate } = flight;
+        let Flight { process, call, answer, fate, .. } = flight;
         let value = if fate.has_effect() { self.serve(process, &call) } else { Answer::Reset };
         let who = self.processes.get(&process).map_or_else(|| "a dead one".to_owned(), |running| running.name.clone());
         self.tell(&who, || describe::call(&call, &value, fate.has_effect(), &format!("{fate:?}")));

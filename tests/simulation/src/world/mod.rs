@@ -136,6 +136,8 @@ struct World {
     is_calm: bool,
     /// When everybody was told to end.
     ending_since: Option<Millis>,
+    /// Who ended then, and of which sink it was a worker.
+    left: Vec<(usize, String)>,
     is_over: bool,
     violations: Vec<String>,
     coverage: BTreeMap<&'static str, u64>,
@@ -183,6 +185,7 @@ impl World {
             trimmed: BTreeMap::new(),
             is_calm: false,
             ending_since: None,
+            left: Vec::new(),
             is_over: false,
             violations: Vec::new(),
             coverage: BTreeMap::new(),
@@ -329,7 +332,7 @@ impl World {
         }
         self.tell(&running.name, || format!("ended: {}", describe::ended(&ended)));
         match (ended, running.then) {
-            (Ok(Ok(_)), Some(Then::Nothing)) => {}
+            (Ok(Ok(_)), Some(Then::Nothing)) => self.left.push((running.slot.sink, running.name)),
             (Ok(Ok(_)), Some(Then::Restart { after, same_id, new_recipe })) => {
                 self.count("workers drained and replaced");
                 let back = Action::Start { slot: running.slot };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use penstock_contract::Position;
 
-use super::calls::has_passed;
+use super::calls::{Flight, has_passed};
 use super::{END_PATIENCE, Event, LOOK_EVERY, Lost, Outcome, PATIENCE, Running, Then, World, sink_name, table_name};
 use crate::dynamodb::{Checkpoint, Item, Table, checkpoint, known_sequence};
 use crate::kinesis::Shard;
@@ -16,7 +16,7 @@ impl World {
     pub(super) fn look(&mut self) {
         match self.ending_since {
             None => self.look_for_rest(),
-            Some(_) if self.processes.is_empty() => {
+            Some(_) if self.processes.is_empty() && self.under_way().next().is_none() => {
                 self.judge();
                 self.is_over = true;
             }
@@ -50,11 +50,22 @@ impl World {
         }
     }
 
+    /// Calls that are not at their services yet.
+    fn under_way(&self) -> impl Iterator<Item = &Flight> {
+        self.events.values().filter_map(|event| match event {
+            Event::Arrive(flight) => Some(&**flight),
+            _ => None,
+        })
+    }
+
     /// What is not at rest yet.
     fn restless(&self) -> Option<String> {
         let is_new = |running: &&Running| self.now < running.process.born + self.plan.failover;
         if let Some(new) = self.processes.values().find(is_new) {
             return Some(format!("{} has only just started", new.name));
+        }
+        if self.under_way().any(|flight| flight.sent < self.plan.calm_at) {
+            return Some("a call is under way that was slow before".to_owned());
         }
         (0..self.stores.len()).find_map(|sink| {
             let table = self.dynamodb.tables.get(&table_name(sink))?;
@@ -113,6 +124,7 @@ impl World {
                 self.kinesis.everything().zip(&names).map(|((_, record), name)| (name.as_str(), record)).collect();
             let mut wrong = self.stores[sink].check(&all, &lost, &left_out);
             wrong.extend(self.wrong_leases(sink));
+            wrong.extend(self.wrong_heartbeats(sink));
             wrong.extend(self.wrong_letters(sink, &lost, &left_out));
             *self.coverage.entry("records").or_default() += all.len() as u64;
             *self.coverage.entry("records deleted unread").or_default() += lost.len() as u64;
@@ -172,6 +184,13 @@ impl World {
                 .then(|| format!("the checkpoint of {key} is {expected:?}, its last range ends at {reached:?}"))
         };
         leases.filter_map(wrong).collect()
+    }
+
+    /// Who has gone in order has no heartbeat, and none comes later.
+    fn wrong_heartbeats(&self, sink: usize) -> Vec<String> {
+        let Some(table) = self.dynamodb.tables.get(&table_name(sink)) else { return Vec::new() };
+        let left = self.left.iter().filter(|(of, _)| *of == sink).map(|(_, name)| format!("penstock.worker.{name}"));
+        left.filter(|key| table.rows.contains_key(key)).map(|key| format!("{key} is there after its worker")).collect()
     }
 
     /// Whether all between the end of the last range and the checkpoint are repeats: nothing is applied for them.
