@@ -20,7 +20,7 @@ async fn all_of(client: &mut Client) {
 
 /// Scrolls to the look inside and writes a picture of it.
 async fn picture(browser: &Browser, folder: &Path, file: &str) {
-    let see = "document.querySelector('[role=tablist]').parentElement.scrollIntoView(); window.scrollBy(0, -70)";
+    let see = "document.querySelector('[role=tablist]').parentElement.scrollIntoView(); window.scrollBy(0, -90)";
     browser.run(see).await.unwrap();
     let fits = "return document.documentElement.scrollWidth <= window.innerWidth";
     assert_eq!(browser.run(fits).await.unwrap(), json!(true), "{file}: it is wider than the window");
@@ -29,7 +29,7 @@ async fn picture(browser: &Browser, folder: &Path, file: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_inside_shows_records_items_and_dead_letters_by_keyboard() {
-    let Some(browser) = browser(1300, 1700, true).await else { return };
+    let Some(browser) = browser(1300, 1000, true).await else { return };
     let folder = tempfile::tempdir().unwrap();
     let server = run(folder.path());
     let mut client = send(&server.ready, folder.path(), 300);
@@ -98,7 +98,7 @@ async fn objects_and_the_dead_letters_of_every_shard_are_shown_with_reason_and_o
     all_of(&mut send(&server.ready, folder.path(), 300)).await;
     send_spoilt(&server.ready, folder.path()).await;
     for (width, dark, kind) in [(1300, false, ""), (1300, true, "-dark"), (390, false, "-phone")] {
-        let Some(browser) = browser(width, 1200, dark).await else { return };
+        let Some(browser) = browser(width, 1000, dark).await else { return };
         browser.open(&server.ready.page_url).await.unwrap();
         let counted = format!("return (() => {{ {} }})() === '12'", number("tables", "dead letters"));
         browser.eventually("twelve dead letters are counted", &counted).await.unwrap();
