@@ -31,7 +31,7 @@ async function ask(path) {
 }
 
 function ago(millis, now) {
-  return `${duration(Math.max(0, now - millis))} ago`;
+  return now - millis < 1000 ? "just now" : `${duration(now - millis)} ago`;
 }
 
 /** The list of Pipelines, those in trouble first. */
@@ -165,10 +165,8 @@ class Pipeline {
     const parts = [];
     if (urls.length > 0) parts.push(h("section", {}, h("h2", { textContent: "Where it answers" }), h("table", {}, h("tbody", {}, ...urls.map(({ stage, url }) =>
       h("tr", {}, h("td", { textContent: stage }), h("td", {}, h("code", { textContent: url }))))))));
-    if (conditions.length > 0) parts.push(h("section", { className: "scroll" }, h("h2", { textContent: "Conditions" }), h("table", {},
-      h("thead", {}, h("tr", {}, ...["Condition", "Status", "Reason", "Since", "What it says"].map((text) => h("th", { textContent: text })))),
-      h("tbody", {}, ...conditions.map((condition) => h("tr", {}, ...[condition.type, condition.status, condition.reason,
-        ago(Date.parse(condition.lastTransitionTime), now), condition.message].map((text) => h("td", { textContent: text }))))))));
+    if (conditions.length > 0) parts.push(h("section", { className: "scroll" }, h("h2", { textContent: "Conditions" }), table(["Condition", "Status", "Reason", "Since", "What it says"],
+      conditions.map((condition) => [condition.type, condition.status, condition.reason, ago(Date.parse(condition.lastTransitionTime), now), condition.message]), "", "conditions")));
     const text = parts.map((part) => part.textContent).join();
     if (text !== this.said) this.conditions.replaceChildren(...parts);
     this.said = text;
@@ -180,7 +178,7 @@ class Inside {
   constructor(path) {
     this.path = path;
     this.tabs = h("div", { className: "bar", role: "tablist", ariaLabel: "What to look at" });
-    this.shown = h("div", { className: "scroll", tabIndex: -1 });
+    this.shown = h("div", { className: "scroll looked", tabIndex: -1 });
     this.element = h("section", {}, h("h2", { textContent: "A look inside" }), this.tabs, this.shown);
   }
 
@@ -228,7 +226,7 @@ class Inside {
     return this.look(`objects/${encodeURIComponent(name)}`, ({ bucket, folder, objects }) => [
       h("p", { className: "soft", textContent: `s3://${bucket}/${folder}` }),
       table(["Object", "Size", "Written"], objects.map((object) => [
-        object.key.slice(folder.length), format(object.bytes, "B"), new Date(object.modified).toLocaleString()]), "No object yet: one is written when it is large or old enough."),
+        object.key.slice(folder.length), format(object.bytes, "B"), new Date(object.modified).toLocaleString()]), "No object yet: one is written when it is large or old enough.", "objects"),
     ]);
   }
 
@@ -260,9 +258,14 @@ class Inside {
     return this.look(`dead-letters/${encodeURIComponent(name)}`, ({ bucket, folder, letters }) => [
       h("p", { className: "soft", textContent: `s3://${bucket}/${folder}` }),
       table(["Why", "What it says", "Where it was", "The record"], letters.map((letter) => typeof letter === "string" ? ["", "", "", letter] : [
-        letter.reason ?? "", [letter.field, letter.message].filter(Boolean).join(": "), [letter.shard, letter.sequence].filter(Boolean).join(" "), original(letter)]), "No dead letters."),
+        letter.reason ?? "", says(letter), [letter.shard, letter.sequence].filter(Boolean).join(" "), original(letter)]), "No dead letters.", "letters"),
     ]);
   }
+}
+
+/** What is said of a dead letter, with its field where the message does not begin with that. */
+function says({ field, message }) {
+  return !field || message?.startsWith(`${field}:`) ? message ?? "" : [field, message].filter(Boolean).join(": ");
 }
 
 /** The record of a dead letter as text, where it is some. */
@@ -280,10 +283,16 @@ function pretty(value) {
   }
 }
 
-function table(heads, rows, empty) {
+/** A table; on a phone each of its rows is a card, where every value has its heading before it. */
+function table(heads, rows, empty, className = "") {
   if (rows.length === 0) return h("p", { className: "empty", textContent: empty });
-  return h("table", {}, h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { textContent: text })))),
-    h("tbody", {}, ...rows.map((cells) => h("tr", {}, ...cells.map((text) => h("td", {}, text.includes("\n") ? h("pre", { textContent: text }) : text))))));
+  const cell = (text, column) => {
+    const element = h("td", {}, text.includes("\n") ? h("pre", { textContent: text }) : text);
+    element.dataset.head = heads[column];
+    return element;
+  };
+  return h("table", { className: `cards ${className}` }, h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", textContent: text })))),
+    h("tbody", {}, ...rows.map((cells) => h("tr", {}, ...cells.map(cell)))));
 }
 
 function route() {

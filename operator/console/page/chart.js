@@ -21,18 +21,23 @@ export function format(value, unit) {
   let scaled = Math.abs(value), step = 0;
   while (scaled >= 999.5 && step < steps.length - 1) { scaled /= 1000; step += 1; }
   const digits = scaled >= 99.5 || (step === 0 && Number.isInteger(value)) ? 0 : scaled >= 9.95 ? 1 : 2;
-  const number = (value < 0 ? "−" : "") + scaled.toFixed(digits).replace(/\.?0+$/, (end) => (end.includes(".") ? "" : end));
+  const number = (value < 0 ? "−" : "") + scaled.toFixed(digits).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
   if (bytes) return `${number} ${steps[step]}${unit}`;
   return unit.startsWith("/") ? `${number}${steps[step]}${unit}` : `${number}${steps[step]} ${unit}`.trimEnd();
 }
 
+/** With one digit after the point, where that is not zero. */
+function tenths(value) {
+  return value.toFixed(1).replace(".0", "");
+}
+
 /** Milliseconds as people read them. */
 export function duration(millis) {
-  if (millis < 999.5) return `${Math.round(millis)} ms`;
+  if (millis < 999.5) return `${millis < 9.95 ? tenths(millis) : Math.round(millis)} ms`;
   const seconds = millis / 1000;
   if (seconds < 59.95) return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)} s`;
   const minutes = seconds / 60;
-  if (minutes < 59.5) return `${Math.round(minutes)} min`;
+  if (minutes < 59.5) return `${minutes < 9.95 ? tenths(minutes) : Math.round(minutes)} min`;
   const hours = minutes / 60;
   return hours < 47.5 ? `${hours.toFixed(hours < 9.95 ? 1 : 0)} h` : `${Math.round(hours / 24)} days`;
 }

@@ -253,6 +253,7 @@ struct Chart {
 enum Side {
     Source,
     Sink,
+    Api,
 }
 
 const CHARTS: &[Chart] = &[
@@ -285,15 +286,26 @@ const CHARTS: &[Chart] = &[
             (Side::Sink, "dead_letters", "dead letters"),
         ],
     },
+    Chart { id: "requests", title: "Asked of apis", unit: "requests/s", lines: &[(Side::Api, "requests", "")] },
 ];
 
 fn charts(spec: &PipelineSpec, history: &History, since: u64) -> Vec<Value> {
-    let is_source = |stage: &str| spec.sources.iter().any(|source| source.name == stage);
+    let side = |stage: &str| {
+        let is_source = spec.sources.iter().any(|source| source.name == stage);
+        let is_api = spec.apis.iter().flatten().any(|api| api.name == stage);
+        match (is_source, is_api) {
+            (true, _) => Side::Source,
+            (_, true) => Side::Api,
+            _ => Side::Sink,
+        }
+    };
+    let has_apis = spec.apis.iter().flatten().next().is_some();
     CHARTS
         .iter()
+        .filter(|chart| has_apis || chart.lines.iter().any(|(side, ..)| *side != Side::Api))
         .map(|chart| {
-            let lines = chart.lines.iter().flat_map(|(side, measure, word)| {
-                let of_side = move |stage: &str| is_source(stage) == (*side == Side::Source);
+            let lines = chart.lines.iter().flat_map(|(of, measure, word)| {
+                let of_side = move |stage: &str| side(stage) == *of;
                 history.since(measure, since).filter(move |(key, _)| of_side(&key.stage)).map(move |(key, values)| {
                     let what = key.of.as_deref().map(short).unwrap_or(word);
                     json!({ "name": format!("{} {what}", key.stage).trim_end(), "values": values })

@@ -23,7 +23,8 @@ pub struct DynamoDbSink {
     config: Arc<Config>,
     client: Client,
     slots: Arc<Semaphore>,
-    labels: Labels,
+    /// Who counts; `None` until it is told, and nothing is counted then.
+    labels: Option<Labels>,
     meters: Arc<[Meters]>,
 }
 
@@ -40,16 +41,16 @@ impl DynamoDbSink {
     /// When the configuration would not have passed validation.
     pub fn new(stage: &SinkStage, client: Client) -> Result<Self, ConfigError> {
         let config = Arc::new(Config::new(stage)?);
-        let labels = Labels::default();
-        let meters = meters(&config, &labels);
-        Ok(Self { config, client, slots: Arc::new(Semaphore::new(MAX_CALLS)), labels, meters })
+        let meters = meters(&config, None);
+        Ok(Self { config, client, slots: Arc::new(Semaphore::new(MAX_CALLS)), labels: None, meters })
     }
 
     /// The same sink, counting under the names of its Pipeline and stage.
     #[must_use]
     pub fn labelled(mut self, pipeline: &PipelineRef, sink: &str) -> Self {
-        self.labels = Labels { pipeline: format!("{}/{}", pipeline.namespace, pipeline.name), sink: sink.to_owned() };
-        self.meters = meters(&self.config, &self.labels);
+        let pipeline = format!("{}/{}", pipeline.namespace, pipeline.name);
+        self.labels = Some(Labels { pipeline, sink: sink.to_owned() });
+        self.meters = meters(&self.config, self.labels.as_ref());
         self
     }
 
@@ -58,7 +59,7 @@ impl DynamoDbSink {
     }
 }
 
-fn meters(config: &Config, labels: &Labels) -> Arc<[Meters]> {
+fn meters(config: &Config, labels: Option<&Labels>) -> Arc<[Meters]> {
     config.tables.iter().map(|table| Meters::new(labels, &table.name)).collect()
 }
 
@@ -74,7 +75,7 @@ impl Sink for DynamoDbSink {
             return Ok(self.clone());
         }
         let config = Arc::new(Config::from_recipe(recipe)?);
-        let meters = meters(&config, &self.labels);
+        let meters = meters(&config, self.labels.as_ref());
         Ok(Self { config, meters, ..self.clone() })
     }
 

@@ -23,8 +23,23 @@ use serde_json::{Value, json};
 
 /// How long anything may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// The width of the narrowest window that Chromium makes.
+const LEAST_WIDTH: u32 = 500;
 /// How long the browser may take to end.
 const CLOSING: Duration = Duration::from_secs(20);
+
+/// What is at a URL, as text.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn get_text(url: &str) -> anyhow::Result<String> {
+    let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+    let answered = async {
+        let response = client.get(url.parse()?).await?;
+        anyhow::Ok(String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()).into_owned())
+    };
+    tokio::time::timeout(PATIENCE, answered).await.context("it does not answer")?
+}
 
 /// What an api answers whoever has this key.
 ///
@@ -85,7 +100,18 @@ impl Browser {
         let answer = browser.call(Method::POST, "/session", Some(&wanted)).await?;
         let id = answer["sessionId"].as_str().context("a session without an id")?;
         browser.session = format!("{base}/session/{id}");
+        if width < LEAST_WIDTH {
+            browser.narrow(width, height).await?;
+        }
         Ok(browser)
+    }
+
+    /// Chromium makes no window as narrow as a phone, but shows pages as if it were
+    /// (<https://chromedevtools.github.io/devtools-protocol/tot/Emulation/>).
+    async fn narrow(&self, width: u32, height: u32) -> anyhow::Result<()> {
+        let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": true });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": params });
+        self.call(Method::POST, "/goog/cdp/execute", Some(&command)).await.map(drop)
     }
 
     async fn wait_for_driver(&mut self) -> anyhow::Result<()> {

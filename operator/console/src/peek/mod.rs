@@ -152,7 +152,8 @@ async fn now(subject: &Subject, what: &What) -> Result<Value, PeekError> {
         }
         What::DeadLetters { sink } => {
             let (_, stage) = target(&plan, sink)?;
-            objects::dead_letters(stores, stage, sink).await
+            let (namespace, name) = subject.key();
+            objects::dead_letters(stores, stage, (&namespace, &name), sink).await
         }
         What::Answer { api, .. } => Err(PeekError::Unknown(format!("store of the api {api}"))),
     }

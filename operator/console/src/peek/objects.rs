@@ -9,8 +9,10 @@ use crate::subject::Stores;
 
 /// How many folders deep is looked.
 const DEPTH: usize = 12;
+/// Folders of dead letters that are looked into: each shard has one.
+const FOLDERS: usize = 16;
 /// Objects of dead letters that are opened.
-const OPENED: usize = 5;
+const OPENED: usize = 10;
 /// How much is read of one, in bytes.
 const READ_BYTES: usize = 256 << 10;
 
@@ -47,13 +49,37 @@ async fn list(stores: &Stores, bucket: &str, folder: &str) -> Result<(Vec<String
         request.send().await.map_err(|error| PeekError::of(format!("listing s3://{bucket}/{folder}"), &error))?;
     let folders = listed.common_prefixes().iter().filter_map(|folder| folder.prefix().map(str::to_owned)).collect();
     let mut objects = listed.contents().to_vec();
-    objects.sort_by_key(|object| std::cmp::Reverse(object.last_modified().map(|at| (at.secs(), at.subsec_nanos()))));
+    newest_first(&mut objects);
     Ok((folders, objects))
 }
 
-pub(super) async fn dead_letters(stores: &Stores, stage: &SinkStage, sink: &str) -> Result<Value, PeekError> {
+/// The newest objects of dead letters, newest first: below the prefix each shard has a folder of its own, so the one
+/// whose name comes last is not the newest.
+async fn newest_of_shards(stores: &Stores, bucket: &str, prefix: &str) -> Result<Vec<Object>, PeekError> {
+    let (mut shards, mut objects) = list(stores, bucket, prefix).await?;
+    shards.sort();
+    for shard in shards.iter().rev().take(FOLDERS) {
+        objects.extend(last_folder(stores, bucket, shard).await?.1);
+    }
+    newest_first(&mut objects);
+    Ok(objects)
+}
+
+fn newest_first(objects: &mut [Object]) {
+    objects.sort_by_key(|object| std::cmp::Reverse(object.last_modified().map(|at| (at.secs(), at.subsec_nanos()))));
+}
+
+/// The newest dead letters of a sink of a Pipeline, by its namespace and its name: other sinks and Pipelines may have
+/// theirs below the same prefix.
+pub(super) async fn dead_letters(
+    stores: &Stores,
+    stage: &SinkStage,
+    (namespace, name): (&str, &str),
+    sink: &str,
+) -> Result<Value, PeekError> {
     let bucket = &stage.dead_letters_bucket;
-    let (folder, objects) = last_folder(stores, bucket, &stage.dead_letters_prefix).await?;
+    let folder = &format!("{}{namespace}/{name}/{sink}/", stage.dead_letters_prefix);
+    let objects = newest_of_shards(stores, bucket, folder).await?;
     let mut letters = Vec::new();
     for key in objects.iter().take(OPENED).filter_map(|object| object.key()) {
         if letters.len() >= SHOWN {

@@ -111,6 +111,6 @@ async fn the_shops_charts_show_what_its_api_answers_and_can_be_asked_for_another
 }
 
 async fn picture(browser: &Browser, folder: &std::path::Path, file: &str) {
-    browser.run("document.querySelector('section.answer').parentElement.previousElementSibling.scrollIntoView(); window.scrollBy(0, -70)").await.unwrap();
+    browser.run("document.querySelector('section.answer').parentElement.previousElementSibling.scrollIntoView(); window.scrollBy(0, -90)").await.unwrap();
     browser.picture(&pictures(folder).join(file)).await.unwrap();
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod answers;
+mod inside;
 mod list;
 
 use std::path::{Path, PathBuf};
@@ -84,52 +85,16 @@ async fn a_month_flows_while_the_page_is_open_and_its_figures_are_those_of_the_s
     while client.ended().unwrap().is_none() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    for (stage, url) in &server.ready.admin {
+        let metrics = penstock_browser::get_text(&format!("{url}/metrics")).await.unwrap();
+        assert!(metrics.contains("penstock_"), "{stage} has no metrics");
+        let of_nobody: Vec<_> = metrics.lines().filter(|line| line.contains("=\"\"")).collect();
+        assert!(of_nobody.is_empty(), "{stage} counts for nobody: {of_nobody:?}");
+    }
     // To the last row, by the data that the page draws.
     let exact = "return fetch('api/pipelines/default/ecommerce').then((answer) => answer.json()).then(({ nodes }) => \
                  nodes.filter((node) => node.title !== 'raw' && node.kind !== 'api').flatMap((node) => node.numbers.filter((number) => number.name.endsWith('in all')).map((number) => number.value)))";
     assert_eq!(browser.run(exact).await.unwrap(), serde_json::json!([ROWS, ROWS]));
-    assert!(server.drain(std::time::Duration::from_secs(60)).unwrap().success());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_look_inside_shows_records_items_and_dead_letters_by_keyboard() {
-    let Some(browser) = browser(1300, 1700, true).await else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let server = run(folder.path());
-    let mut client = send(&server.ready, folder.path(), 300);
-    while client.ended().unwrap().is_none() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    browser.open(&server.ready.page_url).await.unwrap();
-    browser
-        .eventually("there is something to choose", "return document.querySelector('[role=tab]') !== null")
-        .await
-        .unwrap();
-
-    press_tab_of(&browser, "Records of events").await;
-    browser
-        .eventually("records are shown", "return document.querySelectorAll('[role=tablist] + div td').length > 20")
-        .await
-        .unwrap();
-    let invoice = "const record = document.querySelector('[role=tablist] + div pre').textContent; return JSON.parse(record).InvoiceNo";
-    let invoice = browser.run(invoice).await.unwrap();
-    browser.picture(&pictures(folder.path()).join("page-records.png")).await.unwrap();
-
-    // An item is looked for once, when somebody asks.
-    let stored = format!("return (() => {{ {} }})() === '300'", number("tables", "stored in all"));
-    browser.eventually("all rows are items", &stored).await.unwrap();
-    press_tab_of(&browser, "Items of ecommerce-invoices").await;
-    browser.press(&format!("{}{ENTER}", invoice.as_str().unwrap())).await.unwrap();
-    let found =
-        format!("return document.querySelector('[role=tablist] + div table')?.innerText.includes({invoice}) ?? false");
-    browser.eventually("the invoice's items are shown", &found).await.unwrap();
-    browser.picture(&pictures(folder.path()).join("page-items.png")).await.unwrap();
-
-    press_tab_of(&browser, "Dead letters of tables").await;
-    browser
-        .eventually("it says that there are none", "return document.body.innerText.includes('No dead letters')")
-        .await
-        .unwrap();
     assert!(server.drain(std::time::Duration::from_secs(60)).unwrap().success());
 }
 
