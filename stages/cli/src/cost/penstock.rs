@@ -12,8 +12,10 @@ use super::usage::{Meter, Usage};
 
 /// A table's range is closed at this age (`penstock_dynamodb::MAX_AGE`).
 const RANGE_SECONDS: f64 = 0.5;
-/// Writes of the lease row for a range: its pin, and its commit. One, where the next range is closed already.
-const LEASE_WRITES: f64 = 2.0;
+/// So long a table's range waits to be committed with the pin of the next, whose first record may come so much later; and
+/// an object's at most so long (`stages/consumer/src/commit.rs`).
+const NEXT_RECORD_SECONDS: f64 = 1.0;
+const LONGEST_WAIT_SECONDS: f64 = 5.0;
 /// From one heartbeat of a worker to the next, and from one look at the lease table to the next (docs/leases.md).
 const HEARTBEAT_SECONDS: f64 = 10.0 / 6.0;
 const LOOK_SECONDS: f64 = 0.95 * HEARTBEAT_SECONDS;
@@ -107,14 +109,15 @@ fn serve(usage: &mut Usage, flow: &Flow, sink: &Sink, put: &Puts, shards: f64, l
         usage
             .call("Kinesis.GetRecords", shards * Reads::new(0.0, load.call_seconds).per_second() * load.idle_seconds());
     }
-    let (ranges, work) = match &sink.target {
+    let (ranges, followed, work) = match &sink.target {
         Target::Objects(objects) => {
             let written = objects::written(objects, rows, shards, sink.replicas, reads.as_ref(), load);
             usage.pay(Meter::ObjectWrite, written.requests * busy);
             usage.call("S3.PUT", written.requests * busy);
             let stored = objects.stored(rows * (load.row_bytes + 1.0), load);
             usage.pay(Meter::ObjectGbMonth, load.kept_gb(stored, load.keep_hours));
-            (written.ranges, rows * SECONDS_A_LINE)
+            let followed = f64::from(shards / written.ranges <= LONGEST_WAIT_SECONDS);
+            (written.ranges, followed, rows * SECONDS_A_LINE)
         }
         Target::Tables(tables) => {
             let ranges = shards / range_seconds(records, rows / shards, tables, reads.as_ref(), load);
@@ -127,10 +130,12 @@ fn serve(usage: &mut Usage, flow: &Flow, sink: &Sink, put: &Puts, shards: f64, l
                 count(usage, writes, load);
                 items += rows * table.share;
             }
-            (ranges, items * SECONDS_AN_ITEM)
+            // How likely it is that the next record comes in that time.
+            let followed = 1.0 - (-records * NEXT_RECORD_SECONDS).exp();
+            (ranges, followed, items * SECONDS_AN_ITEM)
         }
     };
-    leases(usage, sink.replicas, shards, ranges, load);
+    leases(usage, sink.replicas, shards, ranges * lease_writes(followed), load);
     pods::run(usage, sink.pod, sink.replicas, work, KUBELET_GB);
     Ok(())
 }
@@ -153,11 +158,15 @@ fn range_seconds(records: f64, rows: f64, tables: &[Table], reads: Option<&Reads
     by_age.min(most / rows)
 }
 
-/// The lease table of a sink: two writes a range, a heartbeat a worker, and each worker's looks at all of it.
-fn leases(usage: &mut Usage, workers: f64, shards: f64, ranges: f64, load: &Load) {
+/// Writes of the lease row for a range: its commit, which is the next one's pin where that follows in time; else two.
+fn lease_writes(followed: f64) -> f64 {
+    2.0 - followed
+}
+
+/// The lease table of a sink: so many writes of leases a second, a heartbeat a worker, and each worker's looks at all of it.
+fn leases(usage: &mut Usage, workers: f64, shards: f64, lease_writes: f64, load: &Load) {
     let month = MONTH_HOURS * 3_600.0;
-    let writes =
-        LEASE_WRITES * ranges * load.busy_seconds() + workers * month / (HEARTBEAT_SECONDS + load.call_seconds);
+    let writes = lease_writes * load.busy_seconds() + workers * month / (HEARTBEAT_SECONDS + load.call_seconds);
     usage.pay(Meter::ItemWrite, writes);
     usage.call("DynamoDB.UpdateItem", writes);
     let looks = workers * month / LOOK_SECONDS;
@@ -172,8 +181,8 @@ pub(super) fn assumptions(load: &Load) -> Vec<String> {
     [
         format!("A call to a service takes {call:.0} ms; rows that come meanwhile share the next aggregate of their shard."),
         format!(
-            "A range of a table's sink is closed {RANGE_SECONDS} s after it began and costs {LEASE_WRITES} writes of its lease; a worker writes \
-             a heartbeat every {HEARTBEAT_SECONDS:.1} s and reads its lease table as often."
+            "A range of a table's sink is closed {RANGE_SECONDS} s after it began and costs a write of its lease, two where the next record \
+             comes more than {NEXT_RECORD_SECONDS} s later; a worker writes a heartbeat every {HEARTBEAT_SECONDS:.1} s and reads its lease table as often."
         ),
         format!(
             "Pods are as many as the Pipeline says, on Fargate, in the least size that fits; {:.0} µs of processor a request, \

@@ -64,6 +64,12 @@ impl World {
         if let Some(new) = self.processes.values().find(is_new) {
             return Some(format!("{} has only just started", new.name));
         }
+        if self.now < self.kinesis.exists_from {
+            return Some("the stream is not there".to_owned());
+        }
+        if self.events.values().any(|event| matches!(event, Event::Put(_))) {
+            return Some("there are records to be put".to_owned());
+        }
         if self.under_way().any(|flight| flight.sent < self.plan.calm_at) {
             return Some("a call is under way that was slow before".to_owned());
         }
