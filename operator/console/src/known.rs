@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::exposition::samples;
 use crate::history::{History, SeriesKey};
-use crate::measure::{API, Kind, Measure, SINK, SOURCE};
+use crate::measure::{API, Kind, Measure, SINK, SOURCE, STORED_AFTER, WAITED};
 use crate::scrape::{Condition, Said};
 use crate::subject::{StageAt, Subject};
 
@@ -72,6 +72,9 @@ impl Known {
             self.read(stage, process, label, measures, &said.metrics, seconds, &mut measured);
         }
         self.counters.retain(|(process, _), _| heard.iter().any(|heard| heard.process == *process));
+        for stage in &subject.stages {
+            show_mean_wait(&stage.name, &mut measured);
+        }
         self.history.tick(&measured);
         for stage in &subject.stages {
             self.see(stage, heard, subject.trouble.is_none());
@@ -158,6 +161,15 @@ impl Known {
     }
 }
 
+/// The mean of all processes, in place of what it is made of. None where nothing was stored.
+fn show_mean_wait(stage: &str, measured: &mut BTreeMap<SeriesKey, f64>) {
+    let key = |measure| SeriesKey { stage: stage.to_owned(), measure, of: None };
+    let of_both = measured.remove(&key(WAITED.0)).zip(measured.remove(&key(WAITED.1)));
+    if let Some((seconds, ranges)) = of_both.filter(|(_, ranges)| *ranges > 0.0) {
+        measured.insert(key(STORED_AFTER), seconds / ranges * 1_000.0);
+    }
+}
+
 impl Health {
     fn of(process: &str, condition: &Condition) -> Self {
         match condition {
@@ -216,6 +228,24 @@ mod tests {
         let mut measured = BTreeMap::new();
         known.read("raw", "http://a", "sink", SINK, metrics, seconds, &mut measured);
         measured
+    }
+
+    #[test]
+    fn how_long_ranges_waited_is_the_mean_of_those_that_were_stored_since_the_last_tick() {
+        let mut known = Known::default();
+        let lines = |sum: f64, count: u32| {
+            format!(
+                "penstock_consumer_stored_seconds_sum{{sink=\"raw\"}} {sum}\n\
+                 penstock_consumer_stored_seconds_count{{sink=\"raw\"}} {count}\n"
+            )
+        };
+        let mean = |mut measured: BTreeMap<SeriesKey, f64>| {
+            show_mean_wait("raw", &mut measured);
+            measured.into_iter().map(|(key, value)| (key.measure, value)).collect::<Vec<_>>()
+        };
+        assert!(mean(read(&mut known, &lines(100.0, 10), None)).is_empty());
+        assert_eq!(mean(read(&mut known, &lines(101.0, 14), Some(2.0))), [(STORED_AFTER, 250.0)]);
+        assert!(mean(read(&mut known, &lines(101.0, 14), Some(2.0))).is_empty());
     }
 
     #[test]

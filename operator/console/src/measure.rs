@@ -49,11 +49,18 @@ pub(crate) const SINK: &[Measure] = &[
         kind: Kind::Greatest,
         by: Some("shard"),
     },
+    measure(WAITED.0, "penstock_consumer_stored_seconds_sum", Kind::Rate),
+    measure(WAITED.1, "penstock_consumer_stored_seconds_count", Kind::Rate),
     measure("retries", "penstock_consumer_retries_total", Kind::Rate),
     measure("repeats", "penstock_consumer_repeats_removed_total", Kind::Rate),
     measure("dead_letters", "penstock_consumer_dead_letters_total", Kind::Rate),
     measure("leases", "penstock_consumer_leases", Kind::Sum),
 ];
+
+/// What ranges waited for in all, in seconds, and how many there were, both for each second: shown as [`STORED_AFTER`].
+pub(crate) const WAITED: (&str, &str) = ("waited", "ranges");
+/// From the arrival of a range's first record until it is stored, in milliseconds: the mean of all ranges of a tick.
+pub(crate) const STORED_AFTER: &str = "stored_after";
 
 /// Of an api. The label `api` has its name.
 pub(crate) const API: &[Measure] = &[measure("requests", "penstock_query_requests_total", Kind::Rate)];

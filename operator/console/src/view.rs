@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::drawn;
 use crate::history::{History, TICK};
 use crate::known::{Health, Known, millis_now};
+use crate::measure::STORED_AFTER;
 use crate::subject::Key;
 
 /// A part of a Pipeline, as a box of the picture.
@@ -270,6 +271,12 @@ const CHARTS: &[Chart] = &[
         lines: &[(Side::Source, "bytes", "in"), (Side::Sink, "bytes", "read")],
     },
     Chart { id: "lag", title: "Behind the newest record, by shard", unit: "ms", lines: &[(Side::Sink, "lag", "")] },
+    Chart {
+        id: "stored-after",
+        title: "From arrival to stored, the oldest record of each range",
+        unit: "ms",
+        lines: &[(Side::Sink, STORED_AFTER, "")],
+    },
     Chart {
         id: "retries",
         title: "Tried again: throttled, failing or denied",

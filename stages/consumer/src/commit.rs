@@ -72,8 +72,9 @@ pub(crate) async fn commit_ranges<S: Sink>(
             }
         };
         let settled = settle(&shared, tenure.shard(), &pin, filled).await?;
-        // Nothing of it waits any more, and its memory is free for the range that is waited for.
-        drop((room, waiting));
+        waiting.stored();
+        // Its memory is free for the range that is waited for.
+        drop(room);
         // None when there is none in that time, or none to come.
         pinned = timeout(wait, closed.recv()).await.ok().flatten();
         tenure.commit(table, troubles, &pin, settled, pinned.as_ref().map(|next| &next.pin)).await?;

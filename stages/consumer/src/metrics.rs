@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use parking_lot::Mutex;
 use penstock_contract::{ArrivalMillis, ShardId};
 
@@ -26,6 +28,7 @@ const LEASES: &str = "penstock_consumer_leases";
 const MOVES: &str = "penstock_consumer_lease_moves_total";
 const HEARTBEAT: &str = "penstock_consumer_heartbeat_timestamp_seconds";
 const OLDEST: &str = "penstock_consumer_oldest_unapplied_timestamp_seconds";
+const STORED: &str = "penstock_consumer_stored_seconds";
 
 /// Says what each number means. Harmless to call again.
 pub(crate) fn describe() {
@@ -93,6 +96,12 @@ pub(crate) fn describe() {
         "When the oldest record arrived that was read from the shard and is not stored yet, in seconds since the Unix epoch; 0 \
          when there is none. It may be as old as the sink's rotation. Where it is older, the sink does not get on: look \
          at the retries of the concern `sink`."
+    );
+    describe_histogram!(
+        STORED,
+        Unit::Seconds,
+        "From the arrival of a range's first record in the stream until the range is stored: of all its records that one waits \
+         longest. It contains the sink's rotation. Where it is much more, look at how far reading is behind, and at the retries."
     );
 }
 
@@ -176,7 +185,11 @@ impl Metrics {
             read_bytes: counter!(READ_BYTES, &labels),
             ranges: counter!(RANGES, &labels),
             applied: counter!(APPLIED, &labels),
-            unapplied: Unapplied { gauge: gauge!(OLDEST, &labels), arrivals: Arc::default() },
+            unapplied: Unapplied {
+                gauge: gauge!(OLDEST, &labels),
+                stored: histogram!(STORED, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone()),
+                arrivals: Arc::default(),
+            },
         }
     }
 }
@@ -193,17 +206,28 @@ pub(crate) struct ShardMetrics {
     pub(crate) unapplied: Unapplied,
 }
 
-/// The ranges of a shard that are read and not committed yet, each with the arrival of its first record.
+/// The ranges of a shard that are read and not stored yet, each with the arrival of its first record.
 #[derive(Clone)]
 pub(crate) struct Unapplied {
     gauge: Gauge,
+    stored: Histogram,
     arrivals: Arc<Mutex<BTreeMap<u64, ArrivalMillis>>>,
 }
 
-/// A range that is not committed yet, until it is dropped.
+/// A range that is not stored yet, until it is dropped.
 pub(crate) struct Waiting {
     number: u64,
+    arrival: ArrivalMillis,
     among: Unapplied,
+}
+
+impl Waiting {
+    /// It is stored now. By this machine's clock: one that is wrong shows here, and nowhere else.
+    pub(crate) fn stored(self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let arrival = Duration::from_millis(u64::try_from(self.arrival.0).unwrap_or(0));
+        self.among.stored.record(now.saturating_sub(arrival).as_secs_f64());
+    }
 }
 
 impl Unapplied {
@@ -213,7 +237,7 @@ impl Unapplied {
         let number = arrivals.last_key_value().map_or(0, |(number, _)| number + 1);
         arrivals.insert(number, arrival);
         self.show(&arrivals);
-        Waiting { number, among: self.clone() }
+        Waiting { number, arrival, among: self.clone() }
     }
 
     fn show(&self, arrivals: &BTreeMap<u64, ArrivalMillis>) {
