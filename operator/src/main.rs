@@ -53,7 +53,8 @@ struct Args {
     admin: SocketAddr,
     /// The address of the page that shows the Pipelines, such as 127.0.0.1:8081 for `kubectl port-forward`. Without it there is
     /// none.
-    #[arg(long, env = "PENSTOCK_PAGE")]
+    // The last one counts: the chart gives one, and `operator.extraArgs` may give another.
+    #[arg(long, env = "PENSTOCK_PAGE", overrides_with = "page")]
     page: Option<SocketAddr>,
     /// The token without which nobody gets to the page. Needed where its address is not on loopback.
     #[arg(long, env = "PENSTOCK_PAGE_TOKEN", hide_env_values = true)]
@@ -182,4 +183,16 @@ fn stop_on_signals(stop: &CancellationToken) -> anyhow::Result<()> {
         stop.cancel();
     });
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_address_of_the_page_may_follow_the_charts() {
+        let given = ["penstock-operator", "--stage-image=x", "--page=127.0.0.1:8081", "--page=0.0.0.0:9000"];
+        assert_eq!(Args::try_parse_from(given).unwrap().page, Some(([0, 0, 0, 0], 9000).into()));
+    }
 }

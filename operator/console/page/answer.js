@@ -56,11 +56,15 @@ export class Answer {
 
   async refresh() {
     this.asked = Date.now();
+    // An answer that is overtaken by a later question's is not shown.
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     const parameters = Object.fromEntries(this.inputs.filter((input) => input.value).map((input) => [input.name, input.value]));
     try {
       const { points, more } = await this.fetch(parameters);
+      if (turn !== this.turn) return;
       Object.assign(this, { points, more, failed: null });
     } catch (error) {
+      if (turn !== this.turn) return;
       this.failed = error.message;
     }
     this.draw();

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How often is looked.
 pub(crate) const TICK: Duration = Duration::from_secs(2);
 /// An hour of ticks.
-const TICKS: usize = 1_800;
+pub(crate) const TICKS: usize = 1_800;
 
 /// A number of a stage: the stage, the measure, and what it is shown apart by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

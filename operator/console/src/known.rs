@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::mem::discriminant;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::exposition::samples;
-use crate::history::{History, SeriesKey};
+use crate::history::{History, SeriesKey, TICK, TICKS};
 use crate::measure::{API, Kind, Measure, SINK, SOURCE, STORED_AFTER, WAITED};
 use crate::scrape::{Condition, Said};
 use crate::subject::{StageAt, Subject};
@@ -23,8 +23,8 @@ pub(crate) struct Known {
     pub(crate) watched_since: Option<u64>,
     /// Why nothing newer is known, where that is so.
     pub(crate) trouble: Option<String>,
-    /// The last value of each number that grows, by process and series.
-    counters: BTreeMap<(String, SeriesKey), f64>,
+    /// The last value of each number that grows, and when it was that, by process and series.
+    counters: BTreeMap<(String, SeriesKey), (f64, Instant)>,
     seen: Option<Instant>,
 }
 
@@ -55,7 +55,7 @@ impl Known {
     /// Takes what all processes said in one tick.
     pub(crate) fn take(&mut self, subject: Arc<Subject>, heard: &[Heard]) {
         let now = Instant::now();
-        let seconds = self.seen.map(|seen| now.duration_since(seen).as_secs_f64());
+        let missed = self.seen.map_or(0, |seen| missed_ticks(now.duration_since(seen)));
         self.seen = Some(now);
         self.watched_since.get_or_insert_with(millis_now);
         self.trouble = None;
@@ -69,11 +69,17 @@ impl Known {
                 (_, true) => ("api", API),
                 _ => ("sink", SINK),
             };
-            self.read(stage, process, label, measures, &said.metrics, seconds, &mut measured);
+            self.read(stage, process, label, measures, &said.metrics, now, &mut measured);
         }
-        self.counters.retain(|(process, _), _| heard.iter().any(|heard| heard.process == *process));
+        // Where processes could not be looked for, none of them is known to be gone.
+        if subject.trouble.is_none() {
+            self.counters.retain(|(process, _), _| heard.iter().any(|heard| heard.process == *process));
+        }
         for stage in &subject.stages {
             show_mean_wait(&stage.name, &mut measured);
+        }
+        for _ in 0..missed {
+            self.history.tick(&BTreeMap::new());
         }
         self.history.tick(&measured);
         for stage in &subject.stages {
@@ -92,7 +98,7 @@ impl Known {
         label: &str,
         measures: &[Measure],
         metrics: &str,
-        seconds: Option<f64>,
+        now: Instant,
         measured: &mut BTreeMap<SeriesKey, f64>,
     ) {
         // A counter comes in lines of several labels, which are one number here.
@@ -109,7 +115,7 @@ impl Known {
         }
         for (key, (kind, value)) in sums {
             let value = match kind {
-                Kind::Rate => match self.grown(process, &key, value).zip(seconds) {
+                Kind::Rate => match self.grown(process, &key, value, now) {
                     Some((more, seconds)) if seconds > 0.0 => more / seconds,
                     _ => continue,
                 },
@@ -120,20 +126,20 @@ impl Known {
         }
     }
 
-    /// How much a number has grown since the last tick; `None` when it is seen for the first time. One that is less
-    /// than it was began again with its process.
-    fn grown(&mut self, process: &str, key: &SeriesKey, value: f64) -> Option<f64> {
-        let before = self.counters.insert((process.to_owned(), key.clone()), value);
-        let more = match before {
-            Some(before) if value >= before => value - before,
-            Some(_) => value,
+    /// How much a number has grown since its process told it last, and in how many seconds; `None` when it is seen for the
+    /// first time. One that is less than it was began again with its process.
+    fn grown(&mut self, process: &str, key: &SeriesKey, value: f64, now: Instant) -> Option<(f64, f64)> {
+        let before = self.counters.insert((process.to_owned(), key.clone()), (value, now));
+        let (more, since) = match before {
+            Some((before, since)) if value >= before => (value - before, since),
+            Some((_, since)) => (value, since),
             None => {
                 self.history.count(&key.stage, key.measure, value);
                 return None;
             }
         };
         self.history.count(&key.stage, key.measure, more);
-        Some(more)
+        Some((more, now.duration_since(since).as_secs_f64()))
     }
 
     /// Notes how a stage is; since when changes only when that does.
@@ -159,6 +165,12 @@ impl Known {
         let worst = self.health.iter().max_by_key(|(_, (health, _))| health.trouble());
         worst.map(|(stage, (health, since))| (stage.as_str(), health, *since))
     }
+}
+
+/// Ticks that a look came late for: each has its place on the axis of time, at most the whole of it.
+fn missed_ticks(since_last: Duration) -> usize {
+    let ticks = since_last.as_millis().saturating_add(TICK.as_millis() / 2) / TICK.as_millis();
+    usize::try_from(ticks).unwrap_or(TICKS).min(TICKS).saturating_sub(1)
 }
 
 /// The mean of all processes, in place of what it is made of. None where nothing was stored.
@@ -220,14 +232,49 @@ pub(crate) fn millis_now() -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::float_cmp, reason = "whole numbers")]
+#[allow(clippy::float_cmp, clippy::unwrap_used, reason = "whole numbers, and tests")]
 mod tests {
     use super::*;
 
-    fn read(known: &mut Known, metrics: &str, seconds: Option<f64>) -> BTreeMap<SeriesKey, f64> {
+    fn read(known: &mut Known, metrics: &str, now: Instant) -> BTreeMap<SeriesKey, f64> {
         let mut measured = BTreeMap::new();
-        known.read("raw", "http://a", "sink", SINK, metrics, seconds, &mut measured);
+        known.read("raw", "http://a", "sink", SINK, metrics, now, &mut measured);
         measured
+    }
+
+    #[test]
+    fn a_look_that_comes_late_leaves_room_for_those_before_it() {
+        assert_eq!([1, 2, 3, 12].map(|seconds| missed_ticks(Duration::from_secs(seconds))), [0, 0, 1, 5]);
+        assert_eq!(missed_ticks(Duration::from_secs(1 << 40)), TICKS - 1);
+    }
+
+    #[test]
+    fn what_was_counted_is_not_counted_again_when_processes_could_not_be_looked_for() {
+        let mut known = Known::default();
+        let pipeline = serde_json::json!({
+            "apiVersion": "penstock.dev/v1alpha1", "kind": "Pipeline", "metadata": { "name": "shop" },
+            "spec": { "sources": [], "buffers": [], "sinks": [] },
+        });
+        let subject = |trouble: Option<&str>| {
+            let pipeline = Arc::new(serde_json::from_value(pipeline.clone()).unwrap());
+            let trouble = trouble.map(str::to_owned);
+            Arc::new(Subject { pipeline, stages: Vec::new(), conditions: Vec::new(), trouble, stores: None })
+        };
+        let said = |count: u32| {
+            let metrics = format!("penstock_consumer_applied_records_total{{sink=\"raw\"}} {count}\n");
+            [Heard {
+                stage: "raw".into(),
+                process: "raw-1".into(),
+                said: Said { condition: Condition::Ready, metrics },
+            }]
+        };
+        known.take(subject(None), &said(1_000));
+        known.take(subject(Some("the pods could not be listed")), &[]);
+        known.take(subject(None), &said(1_010));
+        assert_eq!(known.history.total("raw", "rows"), 1_010.0);
+        known.take(subject(None), &[]);
+        known.take(subject(None), &said(5));
+        assert_eq!(known.history.total("raw", "rows"), 1_015.0, "one that is gone is forgotten");
     }
 
     #[test]
@@ -243,9 +290,10 @@ mod tests {
             show_mean_wait("raw", &mut measured);
             measured.into_iter().map(|(key, value)| (key.measure, value)).collect::<Vec<_>>()
         };
-        assert!(mean(read(&mut known, &lines(100.0, 10), None)).is_empty());
-        assert_eq!(mean(read(&mut known, &lines(101.0, 14), Some(2.0))), [(STORED_AFTER, 250.0)]);
-        assert!(mean(read(&mut known, &lines(101.0, 14), Some(2.0))).is_empty());
+        let began = Instant::now();
+        assert!(mean(read(&mut known, &lines(100.0, 10), began)).is_empty());
+        assert_eq!(mean(read(&mut known, &lines(101.0, 14), began + TICK)), [(STORED_AFTER, 250.0)]);
+        assert!(mean(read(&mut known, &lines(101.0, 14), began + TICK * 2)).is_empty());
     }
 
     #[test]
@@ -258,10 +306,12 @@ mod tests {
                  penstock_consumer_applied_records_total{{sink=\"other\",shard=\"1\"}} 99\n"
             )
         };
-        assert!(read(&mut known, &line(100), None).is_empty());
+        let began = Instant::now();
+        assert!(read(&mut known, &line(100), began).is_empty());
         let rate = |measured: BTreeMap<SeriesKey, f64>| measured.into_values().next();
-        assert_eq!(rate(read(&mut known, &line(150), Some(2.0))), Some(50.0));
-        assert_eq!(rate(read(&mut known, &line(10), Some(2.0))), Some(10.0));
+        assert_eq!(rate(read(&mut known, &line(150), began + TICK)), Some(50.0));
+        // It did not answer for three ticks.
+        assert_eq!(rate(read(&mut known, &line(10), began + TICK * 5)), Some(2.5));
         assert_eq!(known.history.total("raw", "rows"), 200.0 + 100.0 + 20.0);
     }
 
@@ -269,7 +319,7 @@ mod tests {
     fn what_stands_is_shown_apart_by_its_label() {
         let text = "penstock_consumer_behind_latest_milliseconds{sink=\"raw\",shard=\"0\"} 7\n\
                     penstock_consumer_behind_latest_milliseconds{sink=\"raw\",shard=\"1\"} 9\n";
-        let measured = read(&mut Known::default(), text, None);
+        let measured = read(&mut Known::default(), text, Instant::now());
         let seen: Vec<_> = measured.into_iter().map(|(key, value)| (key.of, value)).collect();
         assert_eq!(seen, [(Some("0".to_owned()), 7.0), (Some("1".to_owned()), 9.0)]);
     }

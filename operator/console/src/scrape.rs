@@ -11,6 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::measure::{API, SINK, SOURCE};
 use crate::subject::ApiKey;
 
 /// How long an answer may take.
@@ -37,7 +38,7 @@ pub(crate) enum Condition {
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) condition: Condition,
-    /// Its metrics as text; empty when it did not answer.
+    /// Those lines of its metrics that are shown, as text; empty when it did not answer.
     pub(crate) metrics: String,
 }
 
@@ -65,7 +66,7 @@ impl Asker {
             Ok((false, waits)) => Condition::Waits(waits.trim().to_owned()),
             Err(error) => Condition::Silent(error),
         };
-        let metrics = metrics.ok().filter(|(ok, _)| *ok).map(|(_, text)| text).unwrap_or_default();
+        let metrics = metrics.ok().filter(|(ok, _)| *ok).map(|(_, text)| shown(&text)).unwrap_or_default();
         Said { condition, metrics }
     }
 
@@ -97,6 +98,15 @@ impl Asker {
             Err(_) => Err(format!("no answer within {} ms", limit.as_millis())),
         }
     }
+}
+
+/// The lines of metrics that the page reads: what all processes say is in memory at the same time.
+fn shown(text: &str) -> String {
+    let is_shown = |line: &&str| {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        [SOURCE, SINK, API].into_iter().flatten().any(|measure| measure.metric == name)
+    };
+    text.split_inclusive('\n').filter(is_shown).collect()
 }
 
 /// What is fetched, and within which bounds.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use futures::stream::{self, StreamExt as _};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -15,8 +16,10 @@ use crate::known::{Heard, Known};
 use crate::scrape::{Asker, Condition, Said};
 use crate::subject::{Admin, CannotTell, Key, Listing, Look, ProcessAt, Subject, Subjects};
 
-/// Processes of a Pipeline that are asked at the same time.
-const AT_ONCE: usize = 32;
+/// Processes that are asked at the same time.
+const AT_ONCE: usize = 16;
+/// What is held of the metrics of a Pipeline's processes until all have answered, in bytes.
+const HELD: usize = 8 << 20;
 /// Processes of a Pipeline that are asked at all.
 const MOST_PROCESSES: usize = 256;
 /// Pipelines that are watched at the same time, where they are not watched always.
@@ -30,6 +33,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Watch {
     subjects: Arc<dyn Subjects>,
     asker: Asker,
+    asking: Semaphore,
     attention: Mutex<Attention>,
     known: RwLock<BTreeMap<Key, Known>>,
     /// Held by whoever asks processes, so that nobody asks twice for one tick.
@@ -41,6 +45,7 @@ impl Watch {
         Self {
             subjects,
             asker: Asker::new(),
+            asking: Semaphore::new(AT_ONCE),
             attention: Mutex::new(Attention::default()),
             known: RwLock::default(),
             turn: tokio::sync::Mutex::default(),
@@ -133,19 +138,27 @@ impl Watch {
             self.known.write().remove(key);
             return Ok(false);
         };
-        let heard = self.ask(&subject).await;
-        self.known.write().entry(key.clone()).or_default().take(subject, &heard);
+        let (heard, left_out) = self.ask(&subject).await;
+        let mut all = self.known.write();
+        let known = all.entry(key.clone()).or_default();
+        known.take(subject, &heard);
+        if left_out > 0 {
+            known.trouble =
+                Some(format!("Figures of {left_out} processes are missing: there are more than {} MiB.", HELD >> 20));
+        }
         Ok(true)
     }
 
-    /// What each process of each stage says.
-    async fn ask(&self, subject: &Subject) -> Vec<Heard> {
+    /// What each process of each stage says, and of how many the figures were left out.
+    async fn ask(&self, subject: &Subject) -> (Vec<Heard>, usize) {
         let mut processes = Vec::new();
         for stage in &subject.stages {
             processes.extend(stage.processes.iter().map(|process| (stage.name.clone(), process.clone())));
         }
         processes.truncate(MOST_PROCESSES);
         let ask = |(stage, process): (String, ProcessAt)| async move {
+            // It is never closed.
+            let _turn = self.asking.acquire().await;
             let said = match process.admin {
                 Admin::At(url) => self.asker.ask(&url).await,
                 Admin::Starting(because) => Said::nothing(Condition::Starting(because)),
@@ -153,7 +166,17 @@ impl Watch {
             };
             Heard { stage, process: process.name, said }
         };
-        stream::iter(processes).map(ask).buffer_unordered(AT_ONCE).collect().await
+        let mut answers = std::pin::pin!(stream::iter(processes).map(ask).buffer_unordered(AT_ONCE));
+        let (mut all, mut held, mut left_out) = (Vec::new(), 0, 0);
+        while let Some(mut heard) = answers.next().await {
+            held += heard.said.metrics.len();
+            if held > HELD {
+                held -= std::mem::take(&mut heard.said.metrics).len();
+                left_out += 1;
+            }
+            all.push(heard);
+        }
+        (all, left_out)
     }
 }
 

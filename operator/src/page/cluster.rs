@@ -31,6 +31,8 @@ const PAGE: u32 = 100;
 const FIRST_LIST: Duration = Duration::from_secs(8);
 /// How long a list of pods holds.
 const PODS_HOLD: Duration = Duration::from_secs(3);
+/// How long listing pods may take: less than a look may.
+const PODS_LIMIT: Duration = Duration::from_secs(5);
 /// How long it is not tried again when pods could not be listed.
 const PAUSE: Duration = Duration::from_secs(15);
 /// Pods of a Pipeline that are looked at.
@@ -150,12 +152,15 @@ impl Watched {
         }
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let of_it = format!("{MANAGED_BY_LABEL}={MANAGED_BY},{PIPELINE_LABEL}={name}");
-        let answer = pods.list(&ListParams::default().labels(&of_it).limit(MOST_PODS)).await;
-        let answered = answer.map(|list| Arc::new(list.items)).map_err(|error| {
+        let wanted = ListParams::default().labels(&of_it).limit(MOST_PODS);
+        let answer = match timeout(PODS_LIMIT, pods.list(&wanted)).await {
+            Ok(answer) => answer.map_err(|error| said(&error)),
+            Err(_) => Err(format!("no answer within {} s", PODS_LIMIT.as_secs())),
+        };
+        let answered = answer.map(|list| Arc::new(list.items)).map_err(|because| {
             format!(
-                "the pods could not be listed, so the stages are not asked and it is not known how they are: {}. The chart's \
-                 role allows it (`page.enabled`)",
-                said(&error)
+                "the pods could not be listed, so the stages are not asked and it is not known how they are: {because}. The \
+                 chart's role allows it (`page.enabled`)"
             )
         });
         let mut known = self.pods.lock();
@@ -187,6 +192,8 @@ async fn watch(api: Api<Pipeline>, writer: reflector::store::Writer<Pipeline>, t
     let mut all = std::pin::pin!(with_calm(reflector::reflector(writer, watcher)));
     while let Some(seen) = all.next().await {
         *trouble.lock() = match seen {
+            // A list that has only begun has not succeeded yet.
+            Seen::Brought(watcher::Event::Init | watcher::Event::InitApply(_)) => continue,
             Seen::Brought(_) | Seen::Calm => None,
             Seen::Failed(error) => Some(words(&error)),
         };

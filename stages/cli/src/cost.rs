@@ -3,7 +3,7 @@
 //! From the Pipeline's plan (`shape`) and the load (`load`) follow the calls and what is paid for (`usage`): of
 //! Penstock (`penstock`, with `puts`, `reads`, `tables`, `objects`, `stream`, `pods`), of functions (`lambda`), of a KCL
 //! fleet (`kcl`), and the least that there is (`least`). All of it is pure; `prices` says what it comes to. Whether the
-//! calls are those that are made is checked against the engines, in `tests/cost.rs`.
+//! calls are those that are made is checked against the engines, in `tests/cost/model.rs`.
 
 mod kcl;
 mod lambda;

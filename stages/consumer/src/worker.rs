@@ -171,6 +171,13 @@ impl<S: Sink> Worker<S> {
         if self.shared.config.start_at == StartAt::Latest && rows.start.is_none() {
             self.decide_start(&rows).await?;
             (rows, still) = self.look().await?;
+            if rows.start.is_none() {
+                tracing::error!(
+                    table = %self.shared.config.lease_table,
+                    "the row of the lease table that says when reading began cannot be read, so no shard is begun with: delete it, \
+                     and it is written anew"
+                );
+            }
         }
         if self.sync_is_due(&rows) && self.sync_shards(&rows, &still).await? {
             (rows, still) = self.look().await?;

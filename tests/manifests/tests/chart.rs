@@ -148,7 +148,14 @@ fn every_flag_of_the_operator_is_one_that_it_has() {
 #[test]
 fn the_page_is_for_those_who_forward_a_port_and_for_nobody_else() {
     for (arguments, pages) in [(&[][..], 1), (&["--set=page.enabled=false"][..], 0)] {
-        for object in objects(arguments).iter().filter(|object| object["kind"] == "Deployment") {
+        let all = objects(arguments);
+        let deployments: Vec<_> = all.iter().filter(|object| object["kind"] == "Deployment").collect();
+        assert_eq!(
+            deployments.len(),
+            usize::from(!all.is_empty()),
+            "there is nothing at all only where there is no helm"
+        );
+        for object in deployments {
             let container = &object["spec"]["template"]["spec"]["containers"][0];
             let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
             let shown: Vec<_> = args.filter(|arg| arg.starts_with("--page")).collect();
@@ -239,6 +246,7 @@ fn a_value_that_is_not_known_or_makes_no_sense_is_refused() {
         "watchNamespaces={Shop}",
         "localAws.limits=none",
         "page.port=80",
+        "page.port=9090",
         "aws.region=Ireland",
         "stages.env.A-B=c",
     ] {

@@ -49,13 +49,18 @@ pub(super) async fn points(
     let url = format!("{}{}", base.trim_end_matches('/'), question(route, chart, given)?);
     let fetch = Fetch { url: &url, key, limit: LIMIT, most_bytes: MOST_BYTES };
     let (status, body) = asker.fetch(fetch).await.map_err(failed)?;
-    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
     match status {
-        _ if status.is_success() => Ok(drawn_from(chart, &answer)),
+        _ if status.is_success() => {
+            let answer = serde_json::from_slice(&body);
+            Ok(drawn_from(chart, &answer.map_err(|error| failed(format!("what it answered is no JSON: {error}")))?))
+        }
         // What there is nothing of is an empty chart.
         StatusCode::NOT_FOUND => Ok(drawn_from(chart, &Value::Null)),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(PeekError::NeedsKey(api.to_owned())),
-        _ => Err(failed(answer["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned))),
+        _ => {
+            let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+            Err(failed(problem["detail"].as_str().map_or_else(|| status.to_string(), str::to_owned)))
+        }
     }
 }
 

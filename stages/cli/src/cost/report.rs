@@ -131,7 +131,7 @@ impl Estimate {
 
     fn table(&self) -> String {
         let meters: BTreeSet<Meter> = self.designs.iter().flat_map(|bill| &bill.lines).map(|line| line.meter).collect();
-        let names = self.designs.iter().flat_map(|bill| [bill.name.to_uppercase(), "USD".to_owned()]);
+        let names = self.designs.iter().flat_map(|bill| [bill.name.to_uppercase(), self.prices.currency.clone()]);
         let mut rows = vec![["A MONTH".to_owned(), String::new()].into_iter().chain(names).collect::<Vec<_>>()];
         for meter in meters {
             let cells = self.designs.iter().flat_map(|bill| match bill.line(meter) {

@@ -1,4 +1,4 @@
-//! The calls by the model are those that the engines count, within 5 %.
+//! The calls by the model are those that the engines count, within 5 %; objects, of which there are few, within 10 %.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -15,8 +15,10 @@ const ROWS: usize = 50;
 const BEFORE: f64 = 4.0;
 const COUNTED: f64 = 30.0;
 const AFTER: f64 = 4.0;
-/// How far the model may be from what is counted.
+/// How far the model may be from what is counted, which are thousands.
 const TOLERANCE: f64 = 0.05;
+/// The same of objects: of a hundred, a few more or less are chance.
+const TOLERANCE_OF_FEW: f64 = 0.10;
 /// The longest call that is thought of, in milliseconds.
 const LONGEST_CALL: u32 = 200;
 
@@ -142,15 +144,15 @@ async fn the_model_makes_the_calls_that_the_engines_count() {
     let updates = after.calls_since(&before, "DynamoDB.UpdateItem");
     // Of puts AWS counts units, not calls: how many calls there are depends on how requests overlap.
     let pairs = [
-        ("PUT payload units", unit("kinesis.put_unit"), taken.units),
-        ("write request units", unit("dynamodb.write_unit"), bulk + updates),
-        ("UpdateItem", call("DynamoDB.UpdateItem"), updates),
-        ("BatchWriteItem", call("DynamoDB.BatchWriteItem"), counted("DynamoDB.BatchWriteItem")),
-        ("PutObject", call("S3.PUT"), counted("S3.PUT")),
+        ("PUT payload units", unit("kinesis.put_unit"), taken.units, TOLERANCE),
+        ("write request units", unit("dynamodb.write_unit"), bulk + updates, TOLERANCE),
+        ("UpdateItem", call("DynamoDB.UpdateItem"), updates, TOLERANCE),
+        ("BatchWriteItem", call("DynamoDB.BatchWriteItem"), counted("DynamoDB.BatchWriteItem"), TOLERANCE),
+        ("PutObject", call("S3.PUT"), counted("S3.PUT"), TOLERANCE_OF_FEW),
     ];
     let shown: String = pairs
         .iter()
-        .map(|(name, model, counted)| {
+        .map(|(name, model, counted, _)| {
             format!(
                 "{name}: {model:.1} by the model, {counted:.0} counted, {:+.1} %\n",
                 100.0 * (model / counted - 1.0)
@@ -164,5 +166,6 @@ async fn the_model_makes_the_calls_that_the_engines_count() {
         after.items_since(&before)
     );
     eprintln!("{around}\n{shown}");
-    assert!(pairs.iter().all(|(_, model, counted)| (model / counted - 1.0).abs() <= TOLERANCE), "{around}\n{shown}");
+    let is_near = |(_, model, counted, most): &(&str, f64, f64, f64)| (model / counted - 1.0).abs() <= *most;
+    assert!(pairs.iter().all(is_near), "{around}\n{shown}");
 }

@@ -110,7 +110,8 @@ impl Writer {
                 return;
             }
             // Rows that come while others are gathered need not wake this task, each by itself.
-            let listens = open && self.lanes.gathering_until().is_none();
+            // While an old map of the shards keeps calls back nothing is gathered, and rows must not wait unseen.
+            let listens = open && (self.map_is_old || self.lanes.gathering_until().is_none());
             let wakeup = self.next_wakeup();
             tokio::select! {
                 biased;

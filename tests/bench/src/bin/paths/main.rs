@@ -100,7 +100,11 @@ fn setting(args: &Args) -> anyhow::Result<Setting> {
     let of = if args.file.is_some() { "a shop's file" } else { "a generated shop file" };
     Ok(Setting {
         machine: format!("{} × {}, Linux {}", models.len(), models.first().unwrap_or(&"unknown"), kernel.trim()),
-        command: "cargo xtask bench -- paths --report docs/benchmarks.md".to_owned(),
+        command: ["cargo xtask bench -- paths".to_owned()]
+            .into_iter()
+            .chain(std::env::args().skip(1))
+            .collect::<Vec<_>>()
+            .join(" "),
         rows: format!(
             "Rows of {of}, about 200 bytes as JSON; {runs} runs of {seconds} s each; the stand-in takes {delay_millis} ms for an answer"
         ),

@@ -61,7 +61,7 @@ impl Stage {
         let mut command = on_the_first(workers);
         let endpoint = world.stand_in.endpoint();
         command.args(["worker", "--endpoint", &endpoint, "--stream", stream, "--table", table, "--id", "bench"]);
-        // Twice as many as the DynamoDB sink takes.
+        // More than the DynamoDB sink takes (4,000).
         command.args(["--range-records", "10000"]);
         Self::spawn(command, ([127, 0, 0, 1], 0).into(), world.folder.path().join("nothing.log"))
     }
