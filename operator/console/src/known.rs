@@ -11,6 +11,9 @@ use crate::measure::{API, Kind, Measure, SINK, SOURCE, STORED_AFTER, WAITED};
 use crate::scrape::{Condition, Said};
 use crate::subject::{StageAt, Subject};
 
+/// How many ticks what is found out holds backwards at most, where a look came late.
+const HOLDS: usize = 15;
+
 /// What is known of one Pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
@@ -78,10 +81,13 @@ impl Known {
         for stage in &subject.stages {
             show_mean_wait(&stage.name, &mut measured);
         }
-        for _ in 0..missed {
+        for _ in HOLDS..missed {
             self.history.tick(&BTreeMap::new());
         }
-        self.history.tick(&measured);
+        // What was found out late holds for the time that it took.
+        for _ in 0..=missed.min(HOLDS) {
+            self.history.tick(&measured);
+        }
         for stage in &subject.stages {
             self.see(stage, heard, subject.trouble.is_none());
         }
