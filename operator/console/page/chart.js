@@ -2,7 +2,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 8;
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [400, 170, 50, 8, 10, 22];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [176, 54, 8, 10, 22];
+/** How wide a picture is drawn that is not seen yet. */
+const WIDTH = 400;
 
 /** An element of SVG with attributes. */
 export function svg(name, attributes = {}, ...children) {
@@ -10,6 +12,11 @@ export function svg(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;
+}
+
+/** How wide a picture is seen. Drawn so wide, its text is of the same size in every card. */
+export function widthOf(picture) {
+  return Math.round(picture.getBoundingClientRect().width) || WIDTH;
 }
 
 /** A number as people read it: three digits, the unit with its prefix. */
@@ -61,6 +68,7 @@ export class Chart {
     // On the axis the prefix is enough, but bytes and times need their own.
     this.axis = unit.startsWith("B") || unit === "ms" ? unit.replace("/s", "") : "";
     this.picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+    this.width = WIDTH;
     this.legend = Object.assign(document.createElement("ul"), { className: "legend" });
     const frame = Object.assign(document.createElement("div"), { className: "chart" });
     frame.append(this.picture);
@@ -89,14 +97,16 @@ export class Chart {
   draw() {
     const lines = [...this.lines].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
     const { shown, tickMillis, now } = this;
-    const inside = { width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM };
+    const width = widthOf(this.picture);
+    this.width = width;
+    const inside = { width: width - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM };
     const windows = lines.map(([name, values]) => [name, values.slice(-shown)]);
     const most = Math.max(0, ...windows.flatMap(([, values]) => values.filter((value) => value !== null)));
     const grid = ticks(most > 0 ? most : 1), top = grid[grid.length - 1];
     const x = (place) => LEFT + (inside.width * place) / Math.max(1, shown - 1);
     const y = (value) => TOP + inside.height * (1 - value / top);
     const drawn = grid.flatMap((value) => [
-      svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
+      svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
       svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value, this.axis)),
     ]);
     for (const share of [0, 0.5, 1]) {
@@ -110,6 +120,7 @@ export class Chart {
     });
     const at = this.pointed(inside.width);
     if (at !== null) drawn.push(svg("line", { class: "cursor", x1: x(at), x2: x(at), y1: TOP, y2: TOP + inside.height }));
+    this.picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.picture.replaceChildren(...drawn);
     this.tell(windows, at, now);
   }
@@ -118,7 +129,7 @@ export class Chart {
   pointed(width) {
     if (!this.pointer) return null;
     const box = this.picture.getBoundingClientRect();
-    const place = (((this.pointer.clientX - box.left) / box.width) * WIDTH - LEFT) / width;
+    const place = (((this.pointer.clientX - box.left) / box.width) * this.width - LEFT) / width;
     return place < 0 || place > 1 ? null : Math.round(place * (this.shown - 1));
   }
 
