@@ -5,11 +5,11 @@ import { format, svg, ticks, widthOf } from "./chart.js";
 
 const ASK_AGAIN = 10_000;
 const [LEFT, RIGHT, TOP, BOTTOM] = [54, 10, 10, 22];
-const LINE_HEIGHT = 240;
-/** Each bar with its name above it; a number has so much room at the right of that. */
-const BAR = { row: 36, name: 13, bar: 19, thick: 10, number: 110, letter: 8.6 };
-/** From this width on the places of a line have more than three names. */
+/** A line, and one that has more room: it is higher, and more of its places have names. */
+const LINE = { height: 240, names: [0, 0.5, 1] }, WIDE_LINE = { height: 330, names: [0, 0.25, 0.5, 0.75, 1] };
 const WIDE = 480;
+/** Each bar with its name and its number above it. */
+const BAR = { row: 36, name: 13, bar: 19, thick: 10, letter: 8.6 };
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -112,34 +112,36 @@ export class Answer {
   drawLine(points, width) {
     const values = points.map(([, value]) => value ?? 0);
     const grid = ticks(Math.max(0, ...values) || 1), top = grid[grid.length - 1];
-    const low = Math.min(0, ...values), height = LINE_HEIGHT - TOP - BOTTOM;
+    const line = width < WIDE ? LINE : WIDE_LINE;
+    const low = Math.min(0, ...values), height = line.height - TOP - BOTTOM;
     const x = (place) => LEFT + ((width - LEFT - RIGHT) * place) / Math.max(1, points.length - 1);
     const y = (value) => TOP + height * (1 - (value - low) / (top - low));
     const drawn = grid.flatMap((value) => [
       svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
       svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value, "")),
     ]);
-    const shares = width < WIDE ? [0, 0.5, 1] : [0, 0.25, 0.5, 0.75, 1];
-    for (const place of new Set(shares.map((share) => Math.floor((points.length - 1) * share)))) {
+    for (const place of new Set(line.names.map((share) => Math.round((points.length - 1) * share)))) {
       if (place < 0) continue;
       const anchor = place === 0 ? "start" : place === points.length - 1 ? "end" : "middle";
-      drawn.push(svg("text", { x: x(place), y: LINE_HEIGHT - 6, "text-anchor": anchor }, cut(points[place][0], 18)));
+      drawn.push(svg("text", { x: x(place), y: line.height - 6, "text-anchor": anchor }, cut(points[place][0], 18)));
     }
     drawn.push(svg("path", { class: "s0", d: points.map(([, value], place) => `${place ? "L" : "M"}${x(place).toFixed(1)} ${y(value ?? 0).toFixed(1)}`).join("") }));
     for (const [place, [, value]] of points.length <= 62 ? points.entries() : []) drawn.push(svg("circle", { class: "f0", cx: x(place), cy: y(value ?? 0), r: place === this.at ? 5 : 2.5 }));
     if (this.at !== null && points[this.at]) drawn.push(svg("line", { class: "cursor", x1: x(this.at), x2: x(this.at), y1: TOP, y2: TOP + height }));
-    this.picture.setAttribute("viewBox", `0 0 ${width} ${LINE_HEIGHT}`);
+    this.picture.setAttribute("viewBox", `0 0 ${width} ${line.height}`);
     this.picture.replaceChildren(...drawn);
   }
 
   /** A row for each bar: its name and its number above it, so that long names have room on a phone, too. */
   drawBars(points, width) {
     const most = Math.max(0, ...points.map(([, value]) => Math.abs(value ?? 0))) || 1;
+    const numbers = points.map(([, value]) => withUnit(format(value, ""), this.unit));
+    const room = Math.floor(width / BAR.letter) - Math.max(0, ...numbers.map((number) => number.length)) - 2;
     const rows = points.flatMap(([name, value], row) => {
       const top = row * BAR.row, long = ((width - 2) * Math.abs(value ?? 0)) / most;
-      const label = svg("text", { x: 1, y: top + BAR.name }, cut(name, Math.floor((width - BAR.number) / BAR.letter)));
+      const label = svg("text", { x: 1, y: top + BAR.name }, cut(name, room));
       label.append(svg("title", {}, name));
-      return [label, svg("text", { class: "value", x: width - 1, y: top + BAR.name, "text-anchor": "end" }, withUnit(format(value, ""), this.unit)),
+      return [label, svg("text", { class: "value", x: width - 1, y: top + BAR.name, "text-anchor": "end" }, numbers[row]),
         svg("rect", { class: value < 0 ? "f1" : "f0", x: 1, y: top + BAR.bar, width: Math.max(long, 1).toFixed(1), height: BAR.thick, rx: 2 })];
     });
     this.picture.setAttribute("viewBox", `0 0 ${width} ${Math.max(1, points.length) * BAR.row}`);

@@ -42,11 +42,11 @@ function tenths(value) {
 export function duration(millis) {
   if (millis < 999.5) return `${millis < 9.95 ? tenths(millis) : Math.round(millis)} ms`;
   const seconds = millis / 1000;
-  if (seconds < 59.95) return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)} s`;
+  if (seconds < 59.95) return `${seconds < 9.95 ? tenths(seconds) : Math.round(seconds)} s`;
   const minutes = seconds / 60;
   if (minutes < 59.5) return `${minutes < 9.95 ? tenths(minutes) : Math.round(minutes)} min`;
   const hours = minutes / 60;
-  return hours < 47.5 ? `${hours.toFixed(hours < 9.95 ? 1 : 0)} h` : `${Math.round(hours / 24)} days`;
+  return hours < 47.5 ? `${hours < 9.95 ? tenths(hours) : Math.round(hours)} h` : `${Math.round(hours / 24)} days`;
 }
 
 /** Steps of 1, 2 or 5 for about four lines of the grid. */
@@ -162,8 +162,8 @@ function path(values, x, y, width) {
     const here = values.slice(place, place + step).filter((value) => value !== null);
     if (here.length === 0) { open = false; continue; }
     text += `${open ? "L" : "M"}${x(place).toFixed(1)} ${y(Math.max(...here)).toFixed(1)}`;
-    // A value alone is a dot.
-    if (!open && (values[place + step] ?? null) === null) text += "h1";
+    // A value alone is a dash.
+    if (!open && (values[place + step] ?? null) === null) text += "m-2 0h4";
     open = true;
   }
   return text;

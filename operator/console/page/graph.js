@@ -14,7 +14,7 @@ export function graph(nodes, edges, narrow) {
   const places = narrow ? rows(nodes) : columns(nodes);
   const width = Math.max(...[...places.values()].map((place) => place.x + BOX.width)) + MARGIN;
   const height = Math.max(...[...places.values()].map((place) => place.y + place.height)) + MARGIN;
-  const picture = svg("svg", { class: "graph", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": describe(nodes, edges) });
+  const picture = svg("svg", { class: `graph ${narrow ? "narrow" : ""}`, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": describe(nodes, edges) });
   for (const edge of edges) picture.append(...arrow(places.get(edge.from), places.get(edge.to), edge.rate, narrow));
   for (const node of nodes) picture.append(box(node, places.get(node.id)));
   for (const edge of edges) picture.append(...label(places.get(edge.from), places.get(edge.to), edge.rate, narrow));
