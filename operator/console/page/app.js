@@ -91,7 +91,7 @@ class Pipeline {
     this.troubles = h("div", { ariaLive: "polite" });
     this.watched = h("span", { className: "soft" });
     this.picture = h("section", { className: "scroll" });
-    this.grid = h("div", { className: "charts" });
+    this.grid = h("div", { className: "charts flowing" });
     this.answered = h("div");
     this.conditions = h("div");
     this.inside = new Inside(this.path);
@@ -102,7 +102,7 @@ class Pipeline {
     } }));
     main.replaceChildren(h("h1", { textContent: name }), this.note, this.troubles, this.picture,
       h("div", { className: "bar" }, h("h2", {}, "The last hour ", this.watched), ...spans), this.grid,
-      h("br"), this.answered, this.inside.element, this.conditions);
+      this.answered, this.inside.element, this.conditions);
     where.textContent = `${namespace} / ${name}`;
     document.title = `${name} – Penstock`;
   }
@@ -132,7 +132,7 @@ class Pipeline {
     if (key !== this.drawn) {
       this.answers = answers.map((told) => new Answer(told, (parameters) => ask(`${this.path}/answers/${encodeURIComponent(told.api)}/${told.route}?${new URLSearchParams(parameters)}`)));
       this.answered.replaceChildren(...(answers.length > 0 ? [h("div", { className: "bar" }, h("h2", { textContent: "What was stored" })),
-        h("div", { className: "charts answers" }, ...this.answers.map((answer) => answer.element)), h("br")] : []));
+        h("div", { className: "charts answers" }, ...this.answers.map((answer) => answer.element))] : []));
     }
     this.drawn = key;
     for (const answer of this.answers) answer.tick();
@@ -143,6 +143,7 @@ class Pipeline {
     if (!seen) return;
     this.picture.replaceChildren(graph(seen.nodes, seen.edges, window.innerWidth < 760));
     for (const chart of this.charts.values()) chart.show(this.span, seen.tickMillis, seen.now);
+    for (const answer of this.answers) answer.fit();
     tell(this.note, seen.trouble);
     const isWhole = seen.now - seen.watchedSince > HOUR * seen.tickMillis;
     this.watched.textContent = isWhole ? "" : `– as far as it was watched, since ${new Date(seen.watchedSince).toLocaleTimeString()}`;
@@ -186,6 +187,7 @@ class Inside {
     const key = JSON.stringify([buffers, sinks, inside]);
     if (key === this.known) return;
     this.known = key;
+    this.tabs.hidden = !inside;
     if (!inside) {
       this.shown.replaceChildren(h("p", { className: "soft" }, "The operator has no right to read what a Pipeline stores, so there are no records, objects or items here. ", h("code", { textContent: "penstock run" }), " shows them, for a Pipeline that it runs."));
       return;
@@ -218,7 +220,7 @@ class Inside {
     return this.look(`records/${encodeURIComponent(name)}`, ({ records, shards, looked }) => [
       looked < shards ? h("p", { className: "soft", textContent: `of ${looked} shards of ${shards}` }) : null,
       table(["Arrived", "Key", "Shard", "Record"], records.map((record) => [
-        new Date(record.arrival).toLocaleString(), record.key, String(Number(record.shard.replace(/^.*-/, ""))), pretty(record.data)]), "Nothing arrived in the last day."),
+        new Date(record.arrival).toLocaleString(), record.key, String(Number(record.shard.replace(/^.*-/, ""))), pretty(record.data)]), "Nothing arrived in the last day.", "records"),
     ].filter(Boolean));
   }
 
@@ -239,8 +241,8 @@ class Inside {
       const query = new URLSearchParams({ partition: first.value, ...(second?.value ? { sort: second.value } : {}) });
       try {
         const { items, more } = await ask(`${this.path}/items/${encodeURIComponent(name)}?${query}`);
-        const fields = [...new Set(items.flatMap((item) => Object.keys(item)))].sort((a, b) => (b === partition) - (a === partition) || (b === sort) - (a === sort) || a.localeCompare(b));
-        answer.replaceChildren(table(fields, items.map((item) => fields.map((field) => pretty(item[field] ?? ""))), "There is no such item."),
+        const fields = [...new Set(items.flatMap((item) => Object.keys(item)))].sort((a, b) => (b === partition) - (a === partition) || (b === sort) - (a === sort) || a.startsWith("_") - b.startsWith("_") || a.localeCompare(b));
+        answer.replaceChildren(table(fields, items.map((item) => fields.map((field) => pretty(item[field] ?? ""))), "There is no such item.", "items"),
           more ? h("p", { className: "soft", textContent: "There are more." }) : "");
       } catch (error) {
         answer.replaceChildren(h("p", { className: "trouble", textContent: error.message }));

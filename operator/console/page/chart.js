@@ -2,7 +2,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 8;
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [400, 170, 50, 8, 10, 22];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [176, 54, 8, 10, 22];
+/** How wide a picture is drawn that is not seen yet. */
+const WIDTH = 400;
 
 /** An element of SVG with attributes. */
 export function svg(name, attributes = {}, ...children) {
@@ -10,6 +12,11 @@ export function svg(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.append(...children);
   return element;
+}
+
+/** How wide a picture is seen. Drawn so wide, its text is of the same size in every card. */
+export function widthOf(picture) {
+  return Math.round(picture.getBoundingClientRect().width) || WIDTH;
 }
 
 /** A number as people read it: three digits, the unit with its prefix. */
@@ -35,11 +42,11 @@ function tenths(value) {
 export function duration(millis) {
   if (millis < 999.5) return `${millis < 9.95 ? tenths(millis) : Math.round(millis)} ms`;
   const seconds = millis / 1000;
-  if (seconds < 59.95) return `${seconds.toFixed(seconds < 9.95 ? 1 : 0)} s`;
+  if (seconds < 59.95) return `${seconds < 9.95 ? tenths(seconds) : Math.round(seconds)} s`;
   const minutes = seconds / 60;
   if (minutes < 59.5) return `${minutes < 9.95 ? tenths(minutes) : Math.round(minutes)} min`;
   const hours = minutes / 60;
-  return hours < 47.5 ? `${hours.toFixed(hours < 9.95 ? 1 : 0)} h` : `${Math.round(hours / 24)} days`;
+  return hours < 47.5 ? `${hours < 9.95 ? tenths(hours) : Math.round(hours)} h` : `${Math.round(hours / 24)} days`;
 }
 
 /** Steps of 1, 2 or 5 for about four lines of the grid. */
@@ -61,6 +68,7 @@ export class Chart {
     // On the axis the prefix is enough, but bytes and times need their own.
     this.axis = unit.startsWith("B") || unit === "ms" ? unit.replace("/s", "") : "";
     this.picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+    this.width = WIDTH;
     this.legend = Object.assign(document.createElement("ul"), { className: "legend" });
     const frame = Object.assign(document.createElement("div"), { className: "chart" });
     frame.append(this.picture);
@@ -89,14 +97,16 @@ export class Chart {
   draw() {
     const lines = [...this.lines].sort(([a], [b]) => a.localeCompare(b, "en", { numeric: true }));
     const { shown, tickMillis, now } = this;
-    const inside = { width: WIDTH - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM };
+    const width = widthOf(this.picture);
+    this.width = width;
+    const inside = { width: width - LEFT - RIGHT, height: HEIGHT - TOP - BOTTOM };
     const windows = lines.map(([name, values]) => [name, values.slice(-shown)]);
     const most = Math.max(0, ...windows.flatMap(([, values]) => values.filter((value) => value !== null)));
     const grid = ticks(most > 0 ? most : 1), top = grid[grid.length - 1];
     const x = (place) => LEFT + (inside.width * place) / Math.max(1, shown - 1);
     const y = (value) => TOP + inside.height * (1 - value / top);
     const drawn = grid.flatMap((value) => [
-      svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }),
+      svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
       svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value, this.axis)),
     ]);
     for (const share of [0, 0.5, 1]) {
@@ -110,6 +120,7 @@ export class Chart {
     });
     const at = this.pointed(inside.width);
     if (at !== null) drawn.push(svg("line", { class: "cursor", x1: x(at), x2: x(at), y1: TOP, y2: TOP + inside.height }));
+    this.picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     this.picture.replaceChildren(...drawn);
     this.tell(windows, at, now);
   }
@@ -118,7 +129,7 @@ export class Chart {
   pointed(width) {
     if (!this.pointer) return null;
     const box = this.picture.getBoundingClientRect();
-    const place = (((this.pointer.clientX - box.left) / box.width) * WIDTH - LEFT) / width;
+    const place = (((this.pointer.clientX - box.left) / box.width) * this.width - LEFT) / width;
     return place < 0 || place > 1 ? null : Math.round(place * (this.shown - 1));
   }
 
@@ -151,8 +162,8 @@ function path(values, x, y, width) {
     const here = values.slice(place, place + step).filter((value) => value !== null);
     if (here.length === 0) { open = false; continue; }
     text += `${open ? "L" : "M"}${x(place).toFixed(1)} ${y(Math.max(...here)).toFixed(1)}`;
-    // A value alone is a dot.
-    if (!open && (values[place + step] ?? null) === null) text += "h1";
+    // A value alone is a dash.
+    if (!open && (values[place + step] ?? null) === null) text += "m-2 0h4";
     open = true;
   }
   return text;

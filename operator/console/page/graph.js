@@ -5,8 +5,8 @@ import { format, svg } from "./chart.js";
 const KINDS = ["source", "buffer", "sink", "store", "api"];
 export const GLYPHS = { ready: "●", rests: "‖", waits: "◐", silent: "✕", absent: "○", unknown: "?" };
 const WORDS = { ready: "ready", rests: "rests", waits: "waits", silent: "does not answer", absent: "not running", unknown: "not known" };
-const BOX = { width: 232, line: 18, head: 46, gap: 26 };
-const BETWEEN = 92;
+const BOX = { width: 232, line: 19, head: 46, gap: 26 };
+const BETWEEN = 76;
 const MARGIN = 14;
 
 /** The picture of nodes and edges. */
@@ -14,7 +14,7 @@ export function graph(nodes, edges, narrow) {
   const places = narrow ? rows(nodes) : columns(nodes);
   const width = Math.max(...[...places.values()].map((place) => place.x + BOX.width)) + MARGIN;
   const height = Math.max(...[...places.values()].map((place) => place.y + place.height)) + MARGIN;
-  const picture = svg("svg", { class: "graph", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": describe(nodes, edges) });
+  const picture = svg("svg", { class: `graph ${narrow ? "narrow" : ""}`, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": describe(nodes, edges) });
   for (const edge of edges) picture.append(...arrow(places.get(edge.from), places.get(edge.to), edge.rate, narrow));
   for (const node of nodes) picture.append(box(node, places.get(node.id)));
   for (const edge of edges) picture.append(...label(places.get(edge.from), places.get(edge.to), edge.rate, narrow));
@@ -62,13 +62,12 @@ function box(node, { x, y, height }) {
   group.append(
     svg("text", { class: "kind", x: 2, y: -6 }, node.kind),
     svg("rect", { class: "box", width: BOX.width, height, rx: 10 }),
-    svg("text", { class: "title", x: 12, y: 22 }, cut(node.title, 24)),
-    svg("text", { class: "soft", x: 12, y: 39 }, cut(node.detail, 28)),
+    svg("text", { class: "title", x: 12, y: 22 }, cut(node.title, 21)),
+    svg("text", { class: "soft", x: 12, y: 40 }, shortened(node.detail, 26)),
   );
   if (node.state.is !== "none") {
-    const word = svg("text", { class: `glyph-${node.state.is}`, x: BOX.width - 12, y: 22, "text-anchor": "end" });
-    word.append(`${WORDS[node.state.is]} ${GLYPHS[node.state.is]}`);
-    group.append(word);
+    // Above the box, where a long name leaves it room.
+    group.append(svg("text", { class: `state glyph-${node.state.is}`, x: BOX.width - 2, y: -6 }, `${WORDS[node.state.is]} ${GLYPHS[node.state.is]}`));
   }
   node.numbers.forEach((number, line) => {
     const at = BOX.head + (line + 1) * BOX.line - 3;
@@ -107,6 +106,12 @@ function label(from, to, rate, narrow) {
 
 function cut(text, length) {
   return text.length > length ? `${text.slice(0, length - 1)}…` : text;
+}
+
+/** What does not fit ends before the first field of a template, or where there is no more room. */
+function shortened(text, length) {
+  const field = text.indexOf("{");
+  return text.length > length && field > 0 && field < length ? `${text.slice(0, field)}…` : cut(text, length);
 }
 
 /** The picture in words. */

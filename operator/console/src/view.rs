@@ -90,8 +90,8 @@ fn look_inside(sink: &Sink) -> Value {
         let attribute = |key: &penstock_api::spec::KeyField| key.attribute.clone().or_else(|| key.field.clone());
         json!({
             "name": table.name,
-            "partition": attribute(&table.partition).unwrap_or_else(|| "partition".to_owned()),
-            "sort": table.sort.as_ref().map(|sort| attribute(sort).unwrap_or_else(|| "sort".to_owned())),
+            "partition": attribute(&table.partition).unwrap_or_else(|| "pk".to_owned()),
+            "sort": table.sort.as_ref().map(|sort| attribute(sort).unwrap_or_else(|| "sk".to_owned())),
         })
     });
     json!({ "name": sink.name, "objects": sink.s3.is_some(), "tables": tables.collect::<Vec<_>>() })
@@ -280,7 +280,7 @@ const CHARTS: &[Chart] = &[
     Chart {
         id: "retries",
         title: "Tried again: throttled, failing or denied",
-        unit: "/s",
+        unit: "tries/s",
         lines: &[(Side::Source, "retries", "puts"), (Side::Sink, "retries", "steps")],
     },
     Chart {

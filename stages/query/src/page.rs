@@ -18,7 +18,8 @@ const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{font-size:1.1rem;margin:2rem 0 .3rem;overflow-wrap:anywhere}
 code{font:0.95em ui-monospace,monospace}pre{background:var(--soft);padding:.6rem .8rem;border-radius:.4rem;overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:.95em}td,th{text-align:left;padding:.3rem .6rem .3rem 0;border-top:1px solid var(--line);vertical-align:top}
+table{border-collapse:collapse;width:100%;font-size:.95em;table-layout:fixed}th:first-child{width:24%}th:nth-child(2){width:36%}
+td{overflow-wrap:anywhere}td,th{text-align:left;padding:.3rem .6rem .3rem 0;border-top:1px solid var(--line);vertical-align:top}
 p{margin:.3rem 0}.quiet{opacity:.75}";
 
 /// The page and its content security policy.

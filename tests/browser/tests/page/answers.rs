@@ -63,7 +63,7 @@ fn rows() -> u32 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shops_charts_show_what_its_api_answers_and_can_be_asked_for_another_month() {
-    let Some(browser) = browser(1300, 1100, false).await else { return };
+    let Some(browser) = browser(1300, 1500, false).await else { return };
     let folder = tempfile::tempdir().unwrap();
     let server = run_example(folder.path(), "ecommerce/analytics.yaml");
     let mut client = send(&server.ready, folder.path(), rows());
@@ -97,7 +97,7 @@ async fn the_shops_charts_show_what_its_api_answers_and_can_be_asked_for_another
     drop(browser);
 
     for (width, height, dark, file) in
-        [(1300, 1100, true, "page-charts-dark.png"), (420, 1500, false, "page-charts-phone.png")]
+        [(1300, 1500, true, "page-charts-dark.png"), (420, 1500, false, "page-charts-phone.png")]
     {
         let Some(browser) = super::browser(width, height, dark).await else { return };
         browser.open(&server.ready.page_url).await.unwrap();

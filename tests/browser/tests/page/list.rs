@@ -71,6 +71,35 @@ fn cluster(ready: &str) -> Fixed {
     Fixed(all)
 }
 
+/// How many charts leave a hole in some row, taking away one after the other.
+const HOLES: &str = "
+    const grid = document.querySelector('.charts.flowing'), right = grid.getBoundingClientRect().right, holes = [];
+    while (grid.children.length > 0) {
+      const ends = new Map();
+      for (const chart of grid.children) {
+        const box = chart.getBoundingClientRect();
+        ends.set(box.top, Math.max(ends.get(box.top) ?? 0, box.right));
+      }
+      if ([...ends.values()].some((end) => right - end > 1)) holes.push(grid.children.length);
+      grid.lastElementChild.remove();
+    }
+    return holes;";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn charts_leave_no_hole_whatever_their_number_and_the_width_of_the_window() {
+    let stop = CancellationToken::new();
+    let all = Arc::new(cluster(&process().await));
+    let addr = serve("127.0.0.1:0".parse().unwrap(), Access::Loopback, all, stop.clone()).await.unwrap();
+    for width in [1300, 1000, 420] {
+        let Some(browser) = browser(width, 900, false).await else { return };
+        browser.open(&format!("http://{addr}/#/shop/checkout")).await.unwrap();
+        let drawn = "return document.querySelectorAll('.charts.flowing > section').length === 7";
+        browser.eventually("seven charts are there", drawn).await.unwrap();
+        assert_eq!(browser.run(HOLES).await.unwrap(), json!([]), "in a window of {width}");
+    }
+    stop.cancel();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_pipelines_are_listed_by_trouble_and_found_by_name_and_by_keyboard() {
     let stop = CancellationToken::new();
@@ -94,7 +123,7 @@ async fn several_pipelines_are_listed_by_trouble_and_found_by_name_and_by_keyboa
         browser.picture(&pictures(folder.path()).join(file)).await.unwrap();
     }
 
-    let Some(browser) = browser(1300, 1500, false).await else { return };
+    let Some(browser) = browser(1300, 1800, false).await else { return };
     browser.open(&url).await.unwrap();
     browser
         .eventually(

@@ -65,7 +65,7 @@ fn pictures(folder: &Path) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_month_flows_while_the_page_is_open_and_its_figures_are_those_of_the_stores() {
-    let Some(browser) = browser(1300, 1500, false).await else { return };
+    let Some(browser) = browser(1300, 1850, false).await else { return };
     let folder = tempfile::tempdir().unwrap();
     let server = run(folder.path());
     browser.open(&server.ready.page_url).await.unwrap();
