@@ -111,5 +111,8 @@ capabilities:
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [list]
 {{- end }}
 {{- end -}}

@@ -162,12 +162,15 @@ class Pipeline {
     this.told = text;
   }
 
-  tellConditions({ conditions, urls, now }) {
+  tellConditions({ conditions, events, eventsTrouble, urls, now }) {
     const parts = [];
     if (urls.length > 0) parts.push(h("section", {}, h("h2", { textContent: "Where it answers" }), h("table", {}, h("tbody", {}, ...urls.map(({ stage, url }) =>
       h("tr", {}, h("td", { textContent: stage }), h("td", {}, h("code", { textContent: url }))))))));
     if (conditions.length > 0) parts.push(h("section", { className: "scroll" }, h("h2", { textContent: "Conditions" }), table(["Condition", "Status", "Reason", "Since", "What it says"],
       conditions.map((condition) => [condition.type, condition.status, condition.reason, ago(Date.parse(condition.lastTransitionTime), now), condition.message]), "", "conditions")));
+    if (eventsTrouble) parts.push(h("section", {}, h("h2", { textContent: "Events" }), h("p", { className: "note", textContent: eventsTrouble })));
+    if (events.length > 0) parts.push(h("section", { className: "scroll" }, h("h2", { textContent: "Events" }), table(["When", "Kind", "Reason", "Times", "What it says"],
+      events.map((event) => [ago(Date.parse(event.last), now), event.isWarning ? "⚠ warning" : "normal", event.reason, String(event.times), event.message]), "", "conditions")));
     const text = parts.map((part) => part.textContent).join();
     if (text !== this.said) this.conditions.replaceChildren(...parts);
     this.said = text;

@@ -241,6 +241,7 @@ pub(crate) fn millis_now() -> u64 {
 #[allow(clippy::float_cmp, clippy::unwrap_used, reason = "whole numbers, and tests")]
 mod tests {
     use super::*;
+    use crate::subject::Events;
 
     fn read(known: &mut Known, metrics: &str, now: Instant) -> BTreeMap<SeriesKey, f64> {
         let mut measured = BTreeMap::new();
@@ -264,7 +265,14 @@ mod tests {
         let subject = |trouble: Option<&str>| {
             let pipeline = Arc::new(serde_json::from_value(pipeline.clone()).unwrap());
             let trouble = trouble.map(str::to_owned);
-            Arc::new(Subject { pipeline, stages: Vec::new(), conditions: Vec::new(), trouble, stores: None })
+            Arc::new(Subject {
+                pipeline,
+                stages: Vec::new(),
+                conditions: Vec::new(),
+                events: Events::default(),
+                trouble,
+                stores: None,
+            })
         };
         let said = |count: u32| {
             let metrics = format!("penstock_consumer_applied_records_total{{sink=\"raw\"}} {count}\n");

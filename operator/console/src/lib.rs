@@ -40,7 +40,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use guard::{Access, NoToken};
 pub use subject::{
-    Admin, ApiKey, CannotTell, Fixed, Listing, Look, Outline, ProcessAt, StageAt, Stores, Subject, Subjects,
+    Admin, ApiKey, CannotTell, Event, Events, Fixed, Listing, Look, Outline, ProcessAt, StageAt, Stores, Subject,
+    Subjects,
 };
 use watch::Watch;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use penstock_api::spec::{Condition, Pipeline};
+use serde::Serialize;
 
 /// A Pipeline to show.
 #[derive(Debug, Clone)]
@@ -15,10 +16,37 @@ pub struct Subject {
     pub stages: Vec<StageAt>,
     /// What the operator says about it; empty where there is no operator.
     pub conditions: Vec<Condition>,
+    /// What the operator told lately.
+    pub events: Events,
     /// Why its processes cannot be found, where they cannot.
     pub trouble: Option<String>,
     /// The way to streams, tables and buckets; without it there is no look inside.
     pub stores: Option<Stores>,
+}
+
+/// What was told about a Pipeline as it happened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Newest first.
+    pub newest: Vec<Event>,
+    /// Why it is not known, where it is not.
+    pub trouble: Option<String>,
+}
+
+/// Something that was told about a Pipeline, once or several times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// When it was told last (RFC 3339).
+    pub last: String,
+    /// How often.
+    pub times: u32,
+    /// Whether it is about trouble.
+    pub is_warning: bool,
+    /// The reason's name.
+    pub reason: String,
+    /// What it says.
+    pub message: String,
 }
 
 /// A stage, and where its processes answer.

@@ -77,6 +77,8 @@ pub(crate) fn whole(key: &Key, known: &Known, since: u64) -> Value {
         "charts": charts(spec, &known.history, since),
         "answers": drawn::charts(subject),
         "conditions": subject.conditions,
+        "events": subject.events.newest,
+        "eventsTrouble": subject.events.trouble,
         "urls": urls,
         "buffers": spec.buffers.iter().map(|buffer| &buffer.name).collect::<Vec<_>>(),
         "sinks": spec.sinks.iter().map(look_inside).collect::<Vec<_>>(),

@@ -1,12 +1,12 @@
-//! Looking at the Pipelines of the cluster: a watch of them, and of each that is looked at closely, its pods.
+//! Looking at the Pipelines of the cluster: a watch of them, and of each that is looked at closely, its pods and events.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::events::v1::Event;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{self, ObjectRef, Store};
@@ -14,12 +14,12 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client};
 use parking_lot::Mutex;
 use penstock_api::spec::{self, Metadata, PipelineSpec};
-use penstock_console::{CannotTell, Listing, Look, Outline, Subject, Subjects};
+use penstock_console::{CannotTell, Events, Listing, Look, Outline, Subject, Subjects};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::pods;
-use crate::apply::error::said;
+use super::lists::{Answered, Lists};
+use super::{events, pods};
 use crate::control::calm::{Seen, with_calm};
 use crate::control::words;
 use crate::names::{MANAGED_BY, MANAGED_BY_LABEL, PIPELINE_LABEL};
@@ -31,12 +31,12 @@ const PAGE: u32 = 100;
 const FIRST_LIST: Duration = Duration::from_secs(8);
 /// How long a list of pods holds.
 const PODS_HOLD: Duration = Duration::from_secs(3);
-/// How long listing pods may take: less than a look may.
-const PODS_LIMIT: Duration = Duration::from_secs(5);
-/// How long it is not tried again when pods could not be listed.
-const PAUSE: Duration = Duration::from_secs(15);
 /// Pods of a Pipeline that are looked at.
 const MOST_PODS: u32 = 256;
+/// How long a list of events holds.
+const EVENTS_HOLD: Duration = Duration::from_secs(10);
+/// Events of a Pipeline that are looked at: as many as there may be reasons within the hour that they are kept.
+const MOST_EVENTS: u32 = 100;
 
 /// The Pipelines of the cluster.
 pub(super) struct Cluster {
@@ -61,12 +61,12 @@ impl Subjects for Cluster {
     }
 }
 
-/// The Pipelines as a watch brings them, and pods that were listed just now. All of it ends when it is dropped.
+/// The Pipelines as a watch brings them, and pods and events that were listed just now. All of it ends when it is dropped.
 struct Watched {
     client: Client,
     scopes: Vec<Scope>,
-    /// By Pipeline: when they were asked for, and what was answered.
-    pods: Mutex<HashMap<ObjectRef<Pipeline>, (Instant, Answered)>>,
+    pods: Lists<Pod>,
+    events: Lists<Event>,
     _watches: JoinSet<()>,
 }
 
@@ -76,8 +76,6 @@ struct Scope {
     /// Why the store may be old.
     trouble: Arc<Mutex<Option<String>>>,
 }
-
-type Answered = Result<Arc<Vec<Pod>>, String>;
 
 impl Watched {
     fn begin(client: &Client, namespaces: &[String]) -> Self {
@@ -95,7 +93,8 @@ impl Watched {
             Scope { store, trouble }
         };
         let scopes = namespaces.iter().map(begin).collect();
-        Self { client: client.clone(), scopes, pods: Mutex::default(), _watches: watches }
+        let (pods, events) = (Lists::that_hold(PODS_HOLD), Lists::that_hold(EVENTS_HOLD));
+        Self { client: client.clone(), scopes, pods, events, _watches: watches }
     }
 
     /// Waits until all Pipelines were listed once.
@@ -120,7 +119,8 @@ impl Watched {
         self.listed().await?;
         let wanted = ObjectRef::<Pipeline>::new(name).within(namespace);
         let Some(pipeline) = self.scopes.iter().find_map(|scope| scope.store.get(&wanted)) else {
-            self.pods.lock().remove(&wanted);
+            self.pods.forget(&wanted);
+            self.events.forget(&wanted);
             return Ok(None);
         };
         let spec: PipelineSpec = serde_json::from_str(&pipeline.spec).map_err(|error| {
@@ -128,7 +128,8 @@ impl Watched {
                 "the spec of {name:?} cannot be read: {error}. `penstock validate` says where the fault is"
             ))
         })?;
-        let (pods, trouble) = match self.pods_of(&wanted, namespace, name).await {
+        let (pods, events) = tokio::join!(self.pods_of(&wanted, namespace), self.events_of(&wanted, namespace));
+        let (pods, trouble) = match pods {
             Ok(pods) => (pods, None),
             Err(because) => (Arc::default(), Some(because)),
         };
@@ -138,35 +139,36 @@ impl Watched {
             pipeline: Arc::new(whole(namespace, name, spec)),
             stages,
             conditions: status.conditions,
+            events,
             trouble: self.old().or(trouble),
             stores: None,
         })))
     }
 
-    /// The pods of a Pipeline, asked for anew when the last answer is old.
-    async fn pods_of(&self, key: &ObjectRef<Pipeline>, namespace: &str, name: &str) -> Answered {
-        let holds =
-            |(at, answered): &&(Instant, Answered)| at.elapsed() < if answered.is_ok() { PODS_HOLD } else { PAUSE };
-        if let Some((_, answered)) = self.pods.lock().get(key).filter(holds) {
-            return answered.clone();
-        }
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
-        let of_it = format!("{MANAGED_BY_LABEL}={MANAGED_BY},{PIPELINE_LABEL}={name}");
-        let wanted = ListParams::default().labels(&of_it).limit(MOST_PODS);
-        let answer = match timeout(PODS_LIMIT, pods.list(&wanted)).await {
-            Ok(answer) => answer.map_err(|error| said(&error)),
-            Err(_) => Err(format!("no answer within {} s", PODS_LIMIT.as_secs())),
-        };
-        let answered = answer.map(|list| Arc::new(list.items)).map_err(|because| {
+    async fn pods_of(&self, key: &ObjectRef<Pipeline>, namespace: &str) -> Answered<Pod> {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let of_it = format!("{MANAGED_BY_LABEL}={MANAGED_BY},{PIPELINE_LABEL}={}", key.name);
+        let listed = self.pods.of(key, &pods, &ListParams::default().labels(&of_it).limit(MOST_PODS)).await;
+        listed.map_err(|because| {
             format!(
                 "the pods could not be listed, so the stages are not asked and it is not known how they are: {because}. The \
                  chart's role allows it (`page.enabled`)"
             )
-        });
-        let mut known = self.pods.lock();
-        known.retain(|_, (at, _)| at.elapsed() < PAUSE);
-        known.insert(key.clone(), (Instant::now(), answered.clone()));
-        answered
+        })
+    }
+
+    async fn events_of(&self, key: &ObjectRef<Pipeline>, namespace: &str) -> Events {
+        let events = Api::<Event>::namespaced(self.client.clone(), namespace);
+        let about_it = format!("regarding.kind={},regarding.name={}", spec::KIND, key.name);
+        match self.events.of(key, &events, &ListParams::default().fields(&about_it).limit(MOST_EVENTS)).await {
+            Ok(listed) => Events { newest: events::newest(&listed), trouble: None },
+            Err(because) => Events {
+                newest: Vec::new(),
+                trouble: Some(format!(
+                    "the events could not be listed: {because}. The chart's role allows it (`page.enabled`)"
+                )),
+            },
+        }
     }
 
     /// Why what is shown may be old, where it may.

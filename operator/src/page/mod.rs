@@ -6,6 +6,8 @@
 //! reads no records, since the operator has no right to.
 
 mod cluster;
+mod events;
+mod lists;
 mod pods;
 
 use std::net::SocketAddr;

@@ -58,8 +58,11 @@ const OTHERS: [Need; 8] = [
     ("events.k8s.io", "events", "create", "operator/src/report/mod.rs", "context.events.publish("),
 ];
 
-/// Where a stage answers, for the page.
-const PODS_LIST: Need = ("", "pods", "list", "operator/src/page/cluster.rs", "pods.list(");
+/// Where a stage answers, and what happened, for the page.
+const OF_THE_PAGE: [Need; 2] = [
+    ("", "pods", "list", "operator/src/page/cluster.rs", "Api::<Pod>::namespaced("),
+    ("events.k8s.io", "events", "list", "operator/src/page/cluster.rs", "Api::<Event>::namespaced("),
+];
 
 /// A second event of the same kind counts the first one up.
 const EVENT_PATCH: Need = ("events.k8s.io", "events", "patch", "operator/src/report/mod.rs", "context.events.publish(");
@@ -80,7 +83,7 @@ fn needs() -> Vec<Need> {
     let of_children = CHILDREN.iter().flat_map(|(group, resource)| {
         OF_EACH_CHILD.iter().map(move |(verb, file, words)| (*group, *resource, *verb, *file, *words))
     });
-    of_children.chain(OTHERS).chain([EVENT_PATCH, PODS_LIST]).collect()
+    of_children.chain(OTHERS).chain([EVENT_PATCH]).chain(OF_THE_PAGE).collect()
 }
 
 fn as_rights<'a>(needs: impl IntoIterator<Item = &'a Need>) -> BTreeSet<Right> {
@@ -140,8 +143,8 @@ fn everywhere_the_operator_may_do_what_it_needs_and_nothing_else() {
 }
 
 #[test]
-fn without_the_page_pods_are_not_listed() {
-    let without_pods: BTreeSet<_> = as_rights(&needs()).difference(&as_rights(&[PODS_LIST])).cloned().collect();
+fn without_the_page_neither_pods_nor_events_are_listed() {
+    let without_page: BTreeSet<_> = as_rights(&needs()).difference(&as_rights(&OF_THE_PAGE)).cloned().collect();
     let all = roles(&["--set=page.enabled=false"]);
     let is_operators = |role: &&Value| {
         role["kind"] == "ClusterRole" && role["metadata"]["labels"]["app.kubernetes.io/component"] == "operator"
@@ -149,7 +152,7 @@ fn without_the_page_pods_are_not_listed() {
     let operators: Vec<_> = all.iter().filter(is_operators).collect();
     assert_eq!(operators.len(), usize::from(!all.is_empty()), "there are none at all only where there is no helm");
     for role in operators {
-        assert_eq!(granted(role), without_pods);
+        assert_eq!(granted(role), without_page);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use penstock_api::spec::Pipeline;
-use penstock_console::{Access, ApiKey, Fixed, ProcessAt, StageAt, Stores, Subject, serve as serve_page};
+use penstock_console::{Access, ApiKey, Events, Fixed, ProcessAt, StageAt, Stores, Subject, serve as serve_page};
 use penstock_runtime::Aws;
 use tokio_util::sync::CancellationToken;
 
@@ -51,6 +51,7 @@ fn subject(pipeline: Pipeline, stages: &Stages, aws: &Aws) -> anyhow::Result<Sub
         pipeline: Arc::new(pipeline),
         stages: shown,
         conditions: Vec::new(),
+        events: Events::default(),
         trouble: None,
         stores: Some(Stores { kinesis: clients.kinesis, dynamodb: clients.dynamodb, s3: clients.s3 }),
     })

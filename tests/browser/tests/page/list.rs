@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use penstock_api::spec::{Condition, ConditionStatus, Pipeline};
-use penstock_console::{Access, Admin, Fixed, ProcessAt, StageAt, Subject, serve};
+use penstock_console::{Access, Admin, Event, Events, Fixed, ProcessAt, StageAt, Subject, serve};
 use penstock_faults::root;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,6 +21,21 @@ fn condition(condition_type: &str, is_so: bool, reason: &str, message: &str) -> 
         reason: reason.to_owned(),
         message: message.to_owned(),
     }
+}
+
+fn events() -> Vec<Event> {
+    let event = |last: &str, times, is_warning, reason: &str, message: &str| Event {
+        last: last.to_owned(),
+        times,
+        is_warning,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    let throttled = "AWS throttles the operator: it is tried again in 4 s";
+    vec![
+        event("2026-11-27T08:00:00Z", 1, false, "Ready", "4 of 4 stages work"),
+        event("2026-11-27T07:58:00Z", 3, true, "Throttled", throttled),
+    ]
 }
 
 /// A process that says that it is ready, whatever it is asked; gives its URL.
@@ -50,7 +65,8 @@ fn subject(name: &str, conditions: Vec<Condition>, ready: &str, raw: Option<Admi
         StageAt { name: stage.to_owned(), processes: vec![process], ..StageAt::default() }
     };
     let stages = ["orders", "raw", "tables", "shop"].map(stage).into();
-    Arc::new(Subject { pipeline: Arc::new(pipeline), stages, conditions, trouble: None, stores: None })
+    let events = Events { newest: events(), trouble: None };
+    Arc::new(Subject { pipeline: Arc::new(pipeline), stages, conditions, events, trouble: None, stores: None })
 }
 
 fn cluster(ready: &str) -> Fixed {
@@ -142,6 +158,8 @@ async fn several_pipelines_are_listed_by_trouble_and_found_by_name_and_by_keyboa
     browser.eventually("it says why there is no look inside", inside).await.unwrap();
     let conditions = "return document.body.innerText.includes('4 of 4 stages work')";
     browser.eventually("conditions are shown", conditions).await.unwrap();
+    let events = "return document.body.innerText.includes('AWS throttles the operator')";
+    browser.eventually("events are shown", events).await.unwrap();
     browser.picture(&pictures(folder.path()).join("page-cluster.png")).await.unwrap();
 
     stop.cancel();

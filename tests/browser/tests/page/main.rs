@@ -11,7 +11,7 @@ use std::sync::Arc;
 use penstock_api::spec::Pipeline;
 use penstock_browser::Browser;
 use penstock_conformance::{may_skip, penstock};
-use penstock_console::{Access, Fixed, ProcessAt, StageAt, Subject, serve};
+use penstock_console::{Access, Events, Fixed, ProcessAt, StageAt, Subject, serve};
 use penstock_faults::{Client, Ready, Server, ServerOptions, root, sample};
 use tokio_util::sync::CancellationToken;
 
@@ -126,6 +126,7 @@ async fn stages_that_die_are_shown_with_since_when() {
         pipeline: Arc::new(pipeline),
         stages: stages.collect(),
         conditions: Vec::new(),
+        events: Events::default(),
         trouble: None,
         stores: None,
     };

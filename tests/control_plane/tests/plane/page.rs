@@ -63,6 +63,16 @@ async fn the_page_lists_pipelines_by_trouble_on_a_replica_that_does_not_lead_and
     assert_eq!((&seen["inside"], &seen["trouble"]), (&json!(false), &Value::Null));
     let conditions = seen["conditions"].as_array().unwrap();
     assert!(conditions.iter().any(|condition| condition["type"] == "Stalled" && condition["status"] == "True"));
+    let events = seen["events"].as_array().unwrap();
+    let failed = events.iter().find(|event| event["reason"] == "StageFailed").unwrap();
+    assert!(
+        failed["isWarning"] == true && failed["message"].as_str().unwrap().contains("said by the test"),
+        "{failed}"
+    );
+    assert_eq!(seen["eventsTrouble"], Value::Null);
+    let others = page.one(&world.namespace, "ecommerce").await.unwrap();
+    let others = others["events"].as_array().unwrap();
+    assert!(!others.iter().any(|event| event["reason"] == "StageFailed"), "{others:?}");
     assert!(page.one(&world.namespace, "nobody").await.unwrap_err().to_string().contains("404"));
 }
 
