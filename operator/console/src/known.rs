@@ -260,7 +260,7 @@ mod tests {
         let mut known = Known::default();
         let pipeline = serde_json::json!({
             "apiVersion": "penstock.dev/v1alpha1", "kind": "Pipeline", "metadata": { "name": "shop" },
-            "spec": { "sources": [], "buffers": [], "sinks": [] },
+            "spec": { "aws": { "region": "eu-west-1" }, "sources": [], "buffers": [], "sinks": [] },
         });
         let subject = |trouble: Option<&str>| {
             let pipeline = Arc::new(serde_json::from_value(pipeline.clone()).unwrap());

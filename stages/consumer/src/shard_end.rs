@@ -131,7 +131,8 @@ fn lease(child: &ChildShard, listed: &[Shard]) -> Lease {
 }
 
 /// A parent that the stream still has and that has no lease yet: its own parent will write one. One of an earlier stream
-/// is none.
+/// is none. A child whose own lease is there has nothing to wait for: reading began after that parent, or its lease was
+/// lost, and nobody will write one.
 async fn missing_parent<S: Sink>(
     shared: &Arc<Shared<S>>,
     shard: &ShardId,
@@ -139,11 +140,15 @@ async fn missing_parent<S: Sink>(
     listed: &[Shard],
 ) -> Option<ShardId> {
     let is_listed = |parent: &&ShardId| listed.iter().any(|shard| shard.id == **parent);
-    let parents = children.iter().flat_map(|child| &child.parents).filter(|parent| *parent != shard);
-    for parent in parents.filter(is_listed) {
-        let row = shared.troubles.insist(Concern::Leases, shard.as_str(), || shared.table.lease(parent)).await;
-        if row.is_none_or(|row| is_earlier(&row, listed)) {
-            return Some(parent.clone());
+    let has_lease = async |of: &ShardId| {
+        let row = shared.troubles.insist(Concern::Leases, shard.as_str(), || shared.table.lease(of)).await;
+        row.is_some_and(|row| !is_earlier(&row, listed))
+    };
+    for child in children {
+        for parent in child.parents.iter().filter(|parent| *parent != shard).filter(is_listed) {
+            if !has_lease(parent).await && !has_lease(&child.shard).await {
+                return Some(parent.clone());
+            }
         }
     }
     None
