@@ -108,12 +108,25 @@ fn every_refused_function_says_why_and_what_to_do_instead() {
     }
 }
 
+/// Functions behind features of VRL that are off, for they are all refused: environment, system and network.
+const NOT_BUILT: [&str; 10] = [
+    "dns_lookup",
+    "encode_proto",
+    "get_env_var",
+    "get_hostname",
+    "get_timezone_name",
+    "http_request",
+    "parse_etld",
+    "parse_proto",
+    "reverse_dns",
+    "validate_json_schema",
+];
+
 #[test]
 fn every_refused_function_is_one_of_vrls() {
-    let known: BTreeSet<_> = vrl::stdlib::all().iter().map(|function| function.identifier()).collect();
-    for refused in REFUSED_FUNCTIONS {
-        assert!(known.contains(refused.name), "{}", refused.name);
-    }
+    let built: BTreeSet<_> = vrl::stdlib::all().iter().map(|function| function.identifier()).collect();
+    let refused: BTreeSet<_> = REFUSED_FUNCTIONS.iter().map(|refused| refused.name).collect();
+    assert_eq!(refused.difference(&built).copied().collect::<Vec<_>>(), NOT_BUILT);
 }
 
 #[test]
