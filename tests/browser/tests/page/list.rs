@@ -139,7 +139,7 @@ async fn several_pipelines_are_listed_by_trouble_and_found_by_name_and_by_keyboa
         browser.picture(&pictures(folder.path()).join(file)).await.unwrap();
     }
 
-    let Some(browser) = browser(1300, 1800, false).await else { return };
+    let Some(browser) = browser(1300, 2040, false).await else { return };
     browser.open(&url).await.unwrap();
     browser
         .eventually(
