@@ -69,6 +69,8 @@ struct Worker<S: Sink> {
     told_at: Option<Moment>,
     /// Leases that were complained about already.
     unusable: BTreeSet<ShardId>,
+    /// Whether it was said that nobody can tell where reading began.
+    complained_of_start: bool,
 }
 
 /// Why a round broke off.
@@ -99,6 +101,7 @@ impl<S: Sink> Worker<S> {
             synced: None,
             told_at: None,
             unusable: BTreeSet::new(),
+            complained_of_start: false,
         }
     }
 
@@ -171,7 +174,7 @@ impl<S: Sink> Worker<S> {
         if self.shared.config.start_at == StartAt::Latest && rows.start.is_none() {
             self.decide_start(&rows).await?;
             (rows, still) = self.look().await?;
-            if rows.start.is_none() {
+            if rows.start.is_none() && !std::mem::replace(&mut self.complained_of_start, true) {
                 tracing::error!(
                     table = %self.shared.config.lease_table,
                     "the row of the lease table that says when reading began cannot be read, so no shard is begun with: delete it, \
