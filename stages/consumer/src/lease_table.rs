@@ -23,6 +23,10 @@ use crate::row::{self, Item, Row, WorkerRow};
 
 /// No call may take longer, whatever the client was configured with.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
+/// So many heartbeats and looks that hang, one after the other, cost a worker its leases.
+const QUICK_CALLS_IN_FAILOVER: u32 = 3;
+/// Less would take a service that is slow for one that hangs.
+const LEAST_QUICK_LIMIT: Duration = Duration::from_secs(1);
 /// DynamoDB answers at most 1 MB a page; no lease table has so many pages.
 const MAX_PAGES: usize = 1_000;
 
@@ -97,11 +101,13 @@ pub(crate) enum Write {
 pub(crate) struct LeaseTable {
     client: Client,
     name: String,
+    /// For what must be done again and again within a failover, and may be.
+    quick_limit: Duration,
 }
 
 impl LeaseTable {
-    pub(crate) fn new(client: Client, name: String) -> Self {
-        Self { client, name }
+    pub(crate) fn new(client: Client, name: String, failover: Duration) -> Self {
+        Self { client, name, quick_limit: (failover / QUICK_CALLS_IN_FAILOVER).max(LEAST_QUICK_LIMIT) }
     }
 
     /// All rows, each as it is at some moment during the call.
@@ -114,7 +120,7 @@ impl LeaseTable {
         for _ in 0..MAX_PAGES {
             let request =
                 self.client.scan().table_name(&self.name).consistent_read(true).set_exclusive_start_key(from.take());
-            let answer = self.call(doing, request.send()).await?;
+            let answer = self.call_within(self.quick_limit, doing, request.send()).await?;
             rows.extend(answer.items().iter().map(row::read));
             match answer.last_evaluated_key {
                 Some(next) if !next.is_empty() => from = Some(next),
@@ -241,7 +247,7 @@ impl LeaseTable {
                 .expression_attribute_values(":lightest", row::number_value(load.lightest)),
             None => request,
         };
-        self.call(doing, request.send()).await.map(drop)
+        self.call_within(self.quick_limit, doing, request.send()).await.map(drop)
     }
 
     /// Deletes the worker's own heartbeat.
@@ -351,7 +357,19 @@ impl LeaseTable {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        match tokio::time::timeout(CALL_LIMIT, sent).await {
+        self.call_within(CALL_LIMIT, doing, sent).await
+    }
+
+    async fn call_within<T, E>(
+        &self,
+        limit: Duration,
+        doing: impl Fn() -> String,
+        sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, LeaseTableError>
+    where
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    {
+        match tokio::time::timeout(limit, sent).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(classify(doing(), error)),
             Err(elapsed) => Err(LeaseTableError::Service { doing: doing(), source: Box::new(elapsed) }),

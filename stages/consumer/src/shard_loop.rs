@@ -29,6 +29,8 @@ pub(crate) struct Signals {
     pub(crate) intended: Arc<OnceLock<WorkerId>>,
     /// The lease is somebody else's: drop everything.
     pub(crate) lost: CancellationToken,
+    /// The worker ends: what is to be finished has not for ever.
+    pub(crate) ending: CancellationToken,
 }
 
 /// How the work on a shard ended.
@@ -70,7 +72,7 @@ pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>, lease: Lease, signals: 
             Err(Stopped::Replaced) => Outcome::Replaced,
             Err(Stopped::Panicked) => Outcome::Panicked,
         },
-        () = too_long(&signals.finish, shared.config.drain_limit) => Outcome::GaveUp,
+        () = too_long(&signals, shared.config.drain_limit) => Outcome::GaveUp,
     };
     shared.set_parked(&shard, false);
     shared.troubles.forget(shard.as_str());
@@ -84,8 +86,10 @@ pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>, lease: Lease, signals: 
     outcome
 }
 
-async fn too_long(finish: &CancellationToken, limit: Duration) {
-    finish.cancelled().await;
+/// Only at the end of the worker. A lease that another worker is to have is given back when its range is committed, however
+/// long the sink takes: work that was dropped would have to be done again, most likely here.
+async fn too_long(signals: &Signals, limit: Duration) {
+    signals.ending.cancelled().await;
     tokio::time::sleep(limit).await;
 }
 

@@ -111,7 +111,7 @@ impl<S: Sink> Shared<S> {
         let pipeline = format!("{}/{}", config.pipeline.namespace, config.pipeline.name);
         let metrics = Metrics::new(pipeline, config.sink.clone());
         Arc::new(Self {
-            table: LeaseTable::new(clients.dynamodb, config.lease_table.clone()),
+            table: LeaseTable::new(clients.dynamodb, config.lease_table.clone(), config.failover),
             letters: DeadLetterStore::new(clients.s3, &config),
             kinesis: clients.kinesis,
             registration: config.fan_out.clone().map(Registration::new),

@@ -1,6 +1,7 @@
 //! A lease table for those who look on: how far each shard is, who has it, what is pinned, what was committed so far.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use penstock_contract::{ArrivalMillis, Position, Range, ShardId};
 
@@ -98,6 +99,9 @@ pub struct TallyView {
     pub at: Position,
 }
 
+/// Nobody loses a lease over how long this look takes; a third of it is what one call may take.
+const NO_HURRY: Duration = Duration::from_secs(90);
+
 /// Reads a lease table.
 ///
 /// # Errors
@@ -106,7 +110,7 @@ pub async fn read_lease_table(
     client: &aws_sdk_dynamodb::Client,
     table: &str,
 ) -> Result<LeaseTableView, LeaseTableError> {
-    Ok(LeaseTableView::of(LeaseTable::new(client.clone(), table.to_owned()).rows().await?))
+    Ok(LeaseTableView::of(LeaseTable::new(client.clone(), table.to_owned(), NO_HURRY).rows().await?))
 }
 
 impl LeaseTableView {

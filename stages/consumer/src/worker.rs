@@ -10,6 +10,7 @@ use penstock_contract::{ShardId, Sink};
 use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::balance::HandOver;
@@ -64,6 +65,7 @@ struct Worker<S: Sink> {
     observer: Observer,
     running: BTreeMap<ShardId, Signals>,
     tasks: JoinSet<(ShardId, Outcome)>,
+    ending: CancellationToken,
     synced: Option<Instant>,
     /// The end of the first look at the table after ending at the tip was asked for.
     told_at: Option<Moment>,
@@ -98,6 +100,7 @@ impl<S: Sink> Worker<S> {
             observer: Observer::default(),
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
+            ending: CancellationToken::new(),
             synced: None,
             told_at: None,
             unusable: BTreeSet::new(),
@@ -142,6 +145,7 @@ impl<S: Sink> Worker<S> {
 
     /// Every shard closes and commits its open range and gives its lease back.
     async fn finish(&mut self) -> Result<(), ConsumerError> {
+        self.ending.cancel();
         for signals in self.running.values() {
             signals.finish.cancel();
         }
@@ -182,8 +186,18 @@ impl<S: Sink> Worker<S> {
                 );
             }
         }
-        if self.sync_is_due(&rows) && self.sync_shards(&rows, &still).await? {
-            (rows, still) = self.look().await?;
+        let mut is_in_step = true;
+        if self.sync_is_due(&rows) {
+            match self.sync_shards(&rows, &still).await {
+                Ok(true) => (rows, still) = self.look().await?,
+                Ok(false) => {}
+                // Leases that are there change hands all the same, or nobody would go on for a worker that crashes meanwhile.
+                Err(failed @ RoundFailed::Stream(_)) => {
+                    self.note(&failed);
+                    is_in_step = false;
+                }
+                Err(failed @ RoundFailed::Table(_)) => return Err(failed),
+            }
         }
         self.complain(&rows);
         let shared = &self.shared;
@@ -205,7 +219,7 @@ impl<S: Sink> Worker<S> {
         self.shared.troubles.over(Concern::Leases, "worker");
         self.shared.troubles.fine(Concern::Leases);
         self.shared.metrics.leases(self.running.len());
-        Ok(nothing_to_take && self.is_done(&rows, &still))
+        Ok(is_in_step && nothing_to_take && self.is_done(&rows, &still))
     }
 
     async fn look(&mut self) -> Result<(Rows, Stillness), LeaseTableError> {
@@ -353,7 +367,7 @@ impl<S: Sink> Worker<S> {
     }
 
     fn start(&mut self, lease: Lease) {
-        let signals = Signals::default();
+        let signals = Signals { ending: self.ending.clone(), ..Signals::default() };
         self.shared.loads.begin(&lease.shard, self.shared.now());
         let (shared, shard) = (Arc::clone(&self.shared), lease.shard.clone());
         self.running.insert(shard.clone(), signals.clone());

@@ -4,12 +4,16 @@
 
 mod harness;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use harness::gate::Refusal;
 use harness::{World, assert_exactly_once, eventually, ok};
-use penstock_consumer::ConsumerError;
+use penstock_consumer::{ConsumerConfig, ConsumerError};
 
 fn text(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
@@ -132,4 +136,64 @@ async fn a_sink_that_panics_ends_the_consumer_and_loses_nothing() {
     world.run_to_tip("w", world.sink()).await;
     assert_exactly_once(&world.store, ok(0..100));
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_sink_does_its_work_once_though_another_worker_is_to_have_the_lease() {
+    let world = World::start(2).await;
+    world.put(0..100).await;
+    let patience = Duration::from_millis(300);
+    let age = Duration::from_millis(50);
+    let slow = world.sink().range_records(10).max_age(age);
+    let faults = Arc::clone(&slow.faults);
+    faults.hang.store(true, Ordering::Relaxed);
+    let first = world.run_with(ConsumerConfig { drain_limit: patience, ..world.config("first") }, slow);
+    eventually("a range of each shard is pinned", async || pinned(&world).await == 2).await;
+    let second = world.run("second", world.sink().range_records(10).max_age(age));
+    eventually("the second worker is there", async || {
+        world.rows().await.keys().any(|key| key == "penstock.worker.second")
+    })
+    .await;
+    // Long enough for the first to find out that it has one lease too many, and to lose patience, if it had any.
+    tokio::time::sleep(Duration::from_millis(1500) + 4 * patience).await;
+    faults.hang.store(false, Ordering::Relaxed);
+    eventually("each has a lease", async || owners(&world).await == ["first", "second"]).await;
+    eventually("all is stored", async || world.store.records() == 100).await;
+    first.drain().await;
+    second.drain().await;
+    assert_exactly_once(&world.store, ok(0..100));
+    assert_eq!(world.store.repetitions(), 0, "work that was done had to be done again");
+    assert!(faults.pushed.load(Ordering::Relaxed) <= 100, "records were read again");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_of_a_worker_that_crashed_are_taken_while_the_shards_cannot_be_listed() {
+    let world = World::start(2).await;
+    world.put(0..20).await;
+    let stuck = world.sink();
+    stuck.faults.hang.store(true, Ordering::Relaxed);
+    let first = world.run("first", stuck);
+    eventually("the first worker has all", async || owners(&world).await == ["first", "first"]).await;
+    first.crash().await;
+    let gate = world.gate().await;
+    gate.refuse("ListShards", Refusal::Error(400, "AccessDeniedException"), u32::MAX);
+    let second = world.run_through(&gate, world.config("second"), world.sink()).await;
+    eventually("the second worker has all", async || owners(&world).await == ["second", "second"]).await;
+    second.crash().await;
+    world.run_to_tip("third", world.sink()).await;
+    assert_exactly_once(&world.store, ok(0..20));
+    world.stop().await;
+}
+
+async fn pinned(world: &World) -> usize {
+    world.leases().await.values().filter(|lease| lease.contains_key("pendingCheckpoint")).count()
+}
+
+/// The owners of all leases, sorted.
+async fn owners(world: &World) -> Vec<String> {
+    let owner = |lease: &BTreeMap<String, AttributeValue>| lease.get("leaseOwner")?.as_s().ok().cloned();
+    let mut owners: Vec<_> = world.leases().await.values().filter_map(owner).collect();
+    owners.sort();
+    owners
 }

@@ -3,13 +3,15 @@
 //! It may be stopped at any point and started again, here or elsewhere: every write is safe to repeat, and
 //! those that are known to be done are not.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::operation::batch_write_item::{BatchWriteItemError, BatchWriteItemOutput};
+use aws_sdk_dynamodb::types::{AttributeValue, WriteRequest};
+use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 use penstock_contract::{Position, Range, Rejection, SinkError};
 use penstock_runtime::Backoff;
@@ -20,6 +22,7 @@ use crate::config::{Config, Table, Write};
 use crate::failure::{Failure, ServiceFailure, chain};
 use crate::metrics::Meters;
 use crate::request::{GUARD, LATER, item, update};
+use crate::wire::Body;
 
 /// Calls in flight at one time, over all shards of a sink.
 pub(crate) const MAX_CALLS: usize = 16;
@@ -195,17 +198,14 @@ impl Sender<'_> {
     async fn batch(&self, puts: &Entries<PutEntry>, entries: &[usize]) -> Result<Vec<Outcome>, SinkError> {
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut sent = Vec::with_capacity(entries.len());
-        let mut requests = Vec::with_capacity(entries.len());
+        let mut body = Body::new(&self.table.name, entries.iter().map(|entry| 2 * puts.list[*entry].bytes + 100).sum());
         for entry in entries {
-            match item(self.table, &puts.list[*entry]).map(put_request) {
-                Ok(request) => {
-                    requests.push(request);
-                    sent.push(*entry);
-                }
+            match body.put(self.table, &puts.list[*entry]) {
+                Ok(()) => sent.push(*entry),
                 Err(rejection) => outcomes.push((*entry, State::Refused(rejection))),
             }
         }
-        match self.write_all(requests).await {
+        match self.write_all(body).await {
             Ok(()) => {
                 self.meters.written.increment(sent.len() as u64);
                 outcomes.extend(sent.into_iter().map(|entry| (entry, State::Done)));
@@ -220,26 +220,27 @@ impl Sender<'_> {
         Ok(outcomes)
     }
 
-    /// Sends requests until none comes back unprocessed.
-    async fn write_all(&self, mut requests: Vec<WriteRequest>) -> Result<(), Failure> {
+    /// Sends items until none comes back unprocessed.
+    async fn write_all(&self, body: Body) -> Result<(), Failure> {
+        let mut count = body.items();
+        if count == 0 {
+            return Ok(());
+        }
+        let body = body.finish();
+        let mut left = unprocessed(self.attempt(|client| batch_write(client.clone(), body.clone())).await?);
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        while !requests.is_empty() {
-            let count = requests.len();
-            let output = self
-                .attempt(|client| client.batch_write_item().request_items(&self.table.name, requests.clone()).send())
-                .await?;
-            let unprocessed = output.unprocessed_items.unwrap_or_default();
-            requests = unprocessed.into_values().next().unwrap_or_default();
-            if requests.is_empty() {
-                break;
-            }
-            self.meters.retried.increment(requests.len() as u64);
-            if requests.len() < count {
+        while !left.is_empty() {
+            self.meters.retried.increment(left.len() as u64);
+            if left.len() < count {
                 backoff.reset();
             } else if backoff.attempts() >= ATTEMPTS {
                 return Err(Failure::Service(ServiceFailure::unprocessed()));
             }
             tokio::time::sleep(backoff.next_wait()).await;
+            count = left.len();
+            let again =
+                |client: &Client| client.batch_write_item().request_items(&self.table.name, left.clone()).send();
+            left = unprocessed(self.attempt(again).await?);
         }
         Ok(())
     }
@@ -351,10 +352,20 @@ impl Sender<'_> {
     }
 }
 
-fn put_request(item: HashMap<String, AttributeValue>) -> WriteRequest {
-    // The only required member is set.
-    let put = PutRequest::builder().set_item(Some(item)).build().ok();
-    WriteRequest::builder().set_put_request(put).build()
+/// The call with a body of our own instead of what the SDK writes for a call without items.
+async fn batch_write(
+    client: Client,
+    body: Bytes,
+) -> Result<BatchWriteItemOutput, SdkError<BatchWriteItemError, HttpResponse>> {
+    let set_body = move |request: &mut HttpRequest| {
+        request.headers_mut().insert("content-length", body.len().to_string());
+        *request.body_mut() = body.clone().into();
+    };
+    client.batch_write_item().customize().mutate_request(set_body).send().await
+}
+
+fn unprocessed(output: BatchWriteItemOutput) -> Vec<WriteRequest> {
+    output.unprocessed_items.unwrap_or_default().into_values().next().unwrap_or_default()
 }
 
 #[cfg(test)]

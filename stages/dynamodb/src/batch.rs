@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use penstock_contract::{Position, Record, Rejection, ShardId};
-use penstock_process::{FieldPath, RecordContext, Row};
+use penstock_process::{FieldPath, FieldView, RecordContext, RowView};
 use serde_json::Value;
 
 use crate::config::{Addend, Config, RESERVED_PREFIX, Table, Write};
@@ -126,21 +126,27 @@ impl Writes {
     /// Takes a record into every table that wants it, or into none.
     pub(crate) fn push(&mut self, config: &Config, shard: &ShardId, record: &Record) -> Result<(), Rejection> {
         self.pushed += 1;
-        let row = config.transform.apply(record)?;
-        let context = RecordContext { row: &row, record, shard, id_field: config.id_field.as_deref() };
-        // Rows that were not changed are kept as the bytes that they came in.
-        let mut kept = config.transform.is_identity().then(|| record.data.clone());
-        let mut prepared = Vec::with_capacity(config.tables.len());
-        for (index, table) in config.tables.iter().enumerate() {
-            if table.when.as_ref().map_or(Ok(true), |when| when.matches(&row))? {
-                prepared.push((index, self.tables[index].prepare(table, &context, &mut kept)?));
-            }
-        }
+        let prepared = config.transform.apply(record, |row| {
+            self.prepare(config, &RecordContext { row, record, shard, id_field: config.id_field.as_deref() })
+        })?;
         self.taken += u64::from(!prepared.is_empty());
         for (index, prepared) in prepared {
             self.bytes += self.tables[index].take(prepared, &record.position);
         }
         Ok(())
+    }
+
+    /// What a record means for each table that wants it.
+    fn prepare(&self, config: &Config, context: &RecordContext<'_>) -> Result<Vec<(usize, Prepared)>, Rejection> {
+        // Rows that were not changed are kept as the bytes that they came in.
+        let mut kept = config.transform.program().is_none().then(|| context.record.data.clone());
+        let mut prepared = Vec::with_capacity(config.tables.len());
+        for (index, table) in config.tables.iter().enumerate() {
+            if table.when.as_ref().map_or(Ok(true), |when| when.matches(context.row))? {
+                prepared.push((index, self.tables[index].prepare(table, context, &mut kept)?));
+            }
+        }
+        Ok(prepared)
     }
 }
 
@@ -240,7 +246,7 @@ fn prepare_put(
 ) -> Result<PutEntry, Rejection> {
     let row = context.row;
     let ttl = match &table.ttl {
-        Some(field) => ttl_seconds(field, row)?.filter(|_| !row.0.contains_key(field.as_str())),
+        Some(field) => ttl_seconds(field, row)?.filter(|_| row.named(field.as_str()).is_none()),
         None => None,
     };
     let bytes = put_size(table, &key, context, ttl)?;
@@ -250,26 +256,29 @@ fn prepare_put(
     Ok(PutEntry { key: Arc::new(key), position, row, ttl, bytes, superseded: Vec::new() })
 }
 
-fn as_json(row: &Row) -> Bytes {
-    // A JSON value into memory: there is nothing in it that could fail to serialise.
-    Bytes::from(serde_json::to_vec(&row.0).unwrap_or_default())
+fn as_json(row: RowView<'_>) -> Bytes {
+    // JSON values into memory: there is nothing in them that could fail to serialise.
+    Bytes::from(match row {
+        RowView::Parsed(row) => serde_json::to_vec(&row.0).unwrap_or_default(),
+        RowView::Flat(row) => serde_json::to_vec(&row.to_row().0).unwrap_or_default(),
+    })
 }
 
 /// The size of the item, once it is certain that no attribute takes another's place.
 fn put_size(table: &Table, key: &Key, context: &RecordContext<'_>, ttl: Option<i64>) -> Result<usize, Rejection> {
-    let fields = &context.row.0;
-    if let Some(name) = fields.keys().find(|name| name.starts_with(RESERVED_PREFIX)) {
+    let row = context.row;
+    if let Some((name, _)) = row.fields().find(|(name, _)| name.starts_with(RESERVED_PREFIX)) {
         let message = format!("{name}: names that begin with {RESERVED_PREFIX} are kept for the sink's own");
-        return Err(Rejection::new("attribute_reserved", message).at(name.as_str()));
+        return Err(Rejection::new("attribute_reserved", message).at(name));
     }
-    if let Some(name) = table.key.made_attributes().find(|name| fields.contains_key(*name)) {
+    if let Some(name) = table.key.made_attributes().find(|name| row.named(name).is_some()) {
         let message =
             format!("{name}: the table {} makes its key under this name, and the record has it too", table.name);
         return Err(Rejection::new("attribute_taken", message).at(name));
     }
-    let mut bytes = measure(fields)? + table.key.size(key);
+    let mut bytes = measure(row)? + table.key.size(key);
     for name in table.key.attributes() {
-        if let Some(value) = fields.get(name) {
+        if let Some(value) = row.named(name) {
             bytes -= name.len() + measure_field(name, value)?;
         }
     }
@@ -288,16 +297,16 @@ fn prepare_sum(
     add: &[(String, Addend)],
     key: Key,
     totals: Option<&[Decimal]>,
-    row: &Row,
+    row: RowView<'_>,
 ) -> Result<Prepared, Rejection> {
     let mut bytes = table.key.size(&key);
     let mut values = Vec::with_capacity(set.len() + 1);
     for (name, field) in set {
-        let value = row.get(field).filter(|value| !value.is_null());
+        let value = row.get(field).filter(|value| *value != FieldView::Null);
         if let Some(value) = value {
             bytes += name.len() + measure_field(name, value)?;
         }
-        values.push(value.cloned());
+        values.push(value.map(FieldView::to_value));
     }
     if let Some(field) = &table.ttl {
         values.push(ttl_seconds(field, row)?.map(Value::from));
@@ -314,18 +323,18 @@ fn prepare_sum(
     Ok(Prepared::Sum { key, set: values, sums, bytes })
 }
 
-fn number(attribute: &str, addend: &Addend, row: &Row) -> Result<Decimal, Rejection> {
+fn number(attribute: &str, addend: &Addend, row: RowView<'_>) -> Result<Decimal, Rejection> {
     let field = match addend {
         Addend::Constant(constant) => return Ok(*constant),
         Addend::Field(field) => field,
     };
     let name = field.as_str();
     match row.get(field) {
-        Some(Value::Number(number)) => Decimal::from_json(number).ok_or_else(|| {
-            let message = format!("{name}: {number} is beyond what DynamoDB holds (1E-130 to 9.9E125)");
+        Some(FieldView::Number(number)) => Decimal::from_number(number).ok_or_else(|| {
+            let message = format!("{name}: {} is beyond what DynamoDB holds (1E-130 to 9.9E125)", number.text());
             Rejection::new("number_out_of_range", message).at(name)
         }),
-        None | Some(Value::Null) => {
+        None | Some(FieldView::Null) => {
             let message = format!("{name}: is missing or null, and {attribute} is the sum of it");
             Err(Rejection::new("add_missing", message).at(name))
         }
@@ -344,14 +353,15 @@ fn too_many_digits(attribute: &str) -> Rejection {
 
 /// The moment of an item's end. A record without one makes an item that stays; DynamoDB would keep one with
 /// anything else than whole seconds for ever and say nothing, so such a record is rejected.
-fn ttl_seconds(field: &FieldPath, row: &Row) -> Result<Option<i64>, Rejection> {
-    let value = match row.get(field) {
-        None | Some(Value::Null) => return Ok(None),
-        Some(value) => value,
+fn ttl_seconds(field: &FieldPath, row: RowView<'_>) -> Result<Option<i64>, Rejection> {
+    let number = match row.get(field) {
+        None | Some(FieldView::Null) => return Ok(None),
+        Some(FieldView::Number(number)) => Some(number),
+        Some(_) => None,
     };
     #[allow(clippy::cast_possible_truncation, reason = "checked to be whole and small")]
     let whole = |float: f64| (float.fract() == 0.0 && float.abs() < 1e15).then_some(float as i64);
-    let seconds = value.as_i64().or_else(|| value.as_f64().and_then(whole));
+    let seconds = number.and_then(|number| number.whole().or_else(|| number.float().and_then(whole)));
     match seconds {
         Some(seconds) if (0..=MAX_TTL_SECONDS).contains(&seconds) => Ok(Some(seconds)),
         _ => {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use penstock_process::decimal_text;
+use penstock_process::{NumberView, decimal_text};
 use serde_json::Number;
 
 /// The most significant digits of a number (DynamoDB developer guide, "Constraints": data types, Number).
@@ -34,6 +34,30 @@ impl Decimal {
             return Self::new(i128::from(whole), 0);
         }
         Self::from_text(&decimal_text(number))
+    }
+
+    /// The same for a look at a number.
+    pub(crate) fn from_number(number: NumberView<'_>) -> Option<Self> {
+        match number {
+            NumberView::Parsed(number) => Self::from_json(number),
+            NumberView::Flat(number) => Self::from_short(number.text()),
+        }
+    }
+
+    /// Reads digits with an optional sign and point; their value fits into 64 bits.
+    fn from_short(text: &str) -> Option<Self> {
+        let (mut mantissa, mut places, mut behind_point) = (0_i64, 0_i32, false);
+        for byte in text.bytes().filter(|byte| *byte != b'-') {
+            if byte == b'.' {
+                behind_point = true;
+                continue;
+            }
+            let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+            mantissa = mantissa.checked_mul(10)?.checked_add(i64::from(digit))?;
+            places += i32::from(behind_point);
+        }
+        let signed = if text.starts_with('-') { -mantissa } else { mantissa };
+        Self::new(i128::from(signed), -places)
     }
 
     pub(crate) fn from_whole(whole: i64) -> Self {
@@ -65,6 +89,15 @@ impl Decimal {
         if self.mantissa == 0 {
             return Self::default();
         }
+        // Most numbers are short, and 128 bits take many times as long to divide.
+        if let Ok(mut short) = i64::try_from(self.mantissa) {
+            while short % 10 == 0 {
+                short /= 10;
+                self.exponent += 1;
+            }
+            self.mantissa = i128::from(short);
+            return self;
+        }
         while self.mantissa % 10 == 0 {
             self.mantissa /= 10;
             self.exponent += 1;
@@ -78,7 +111,9 @@ impl Decimal {
     }
 
     fn digits(self) -> u32 {
-        self.mantissa.unsigned_abs().checked_ilog10().map_or(0, |log| log + 1)
+        let mantissa = self.mantissa.unsigned_abs();
+        let log = u64::try_from(mantissa).map_or_else(|_| mantissa.checked_ilog10(), u64::checked_ilog10);
+        log.map_or(0, |log| log + 1)
     }
 
     /// The sum, if it can be held without rounding.
@@ -207,6 +242,15 @@ mod tests {
             }
             let expected = Decimal::new(i128::from(cents.iter().sum::<i64>()), -2).unwrap();
             prop_assert_eq!(sum, expected);
+        }
+
+        #[test]
+        fn short_numbers_read_as_others_do(mantissa in -999_999_999_999_999_i64..=999_999_999_999_999, places in 0_usize..8) {
+            let sign = if mantissa < 0 { "-" } else { "" };
+            let digits = format!("{:0>width$}", mantissa.unsigned_abs(), width = places + 1);
+            let (whole, fraction) = digits.split_at(digits.len() - places);
+            let text = if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") };
+            prop_assert_eq!(Decimal::from_short(&text), Decimal::from_text(&text));
         }
 
         #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use penstock_contract::Rejection;
+use penstock_process::{FieldView, RowView};
 use serde_json::{Map, Value};
 
 use crate::decimal::Decimal;
@@ -19,12 +20,12 @@ const MAX_NESTING: usize = 31;
 const CONTAINER_BYTES: usize = 3;
 
 /// What the fields of a row cost as attributes of an item, if they can be attributes at all.
-pub(crate) fn measure(fields: &Map<String, Value>) -> Result<usize, Rejection> {
-    fields.iter().try_fold(0, |sum, (name, value)| Ok(sum + name.len() + measure_field(name, value)?))
+pub(crate) fn measure(row: RowView<'_>) -> Result<usize, Rejection> {
+    row.fields().try_fold(0, |sum, (name, value)| Ok(sum + name.len() + measure_field(name, value)?))
 }
 
 /// What a field's value costs, if it can be an attribute's.
-pub(crate) fn measure_field(name: &str, value: &Value) -> Result<usize, Rejection> {
+pub(crate) fn measure_field(name: &str, value: FieldView<'_>) -> Result<usize, Rejection> {
     if name.is_empty() {
         return Err(Rejection::new("attribute_name_empty", "a field has an empty name, which no attribute can have"));
     }
@@ -60,22 +61,22 @@ impl Unfit {
 }
 
 /// Sizes as in the developer guide, "DynamoDB item sizes and formats".
-fn measure_value(value: &Value, around: usize) -> Result<usize, Unfit> {
+fn measure_value(value: FieldView<'_>, around: usize) -> Result<usize, Unfit> {
     match value {
-        Value::Null | Value::Bool(_) => Ok(1),
-        Value::String(text) => Ok(text.len()),
-        Value::Number(number) => {
-            Decimal::from_json(number).map(Decimal::size).ok_or_else(|| Unfit::Number(number.to_string()))
+        FieldView::Null | FieldView::Bool(_) => Ok(1),
+        FieldView::Text(text) => Ok(text.len()),
+        FieldView::Number(number) => {
+            Decimal::from_number(number).map(Decimal::size).ok_or_else(|| Unfit::Number(number.text().into_owned()))
         }
-        Value::Array(_) | Value::Object(_) if around == MAX_NESTING => Err(Unfit::Depth),
-        Value::Array(values) => {
-            values.iter().try_fold(CONTAINER_BYTES, |sum, value| Ok(sum + 1 + measure_value(value, around + 1)?))
+        FieldView::Array(_) | FieldView::Object(_) if around == MAX_NESTING => Err(Unfit::Depth),
+        FieldView::Array(values) => {
+            values.iter().try_fold(CONTAINER_BYTES, |sum, value| Ok(sum + 1 + measure_value(value.into(), around + 1)?))
         }
-        Value::Object(fields) => fields.iter().try_fold(CONTAINER_BYTES, |sum, (name, value)| {
+        FieldView::Object(fields) => fields.iter().try_fold(CONTAINER_BYTES, |sum, (name, value)| {
             if name.is_empty() {
                 return Err(Unfit::EmptyName);
             }
-            Ok(sum + 1 + name.len() + measure_value(value, around + 1)?)
+            Ok(sum + 1 + name.len() + measure_value(value.into(), around + 1)?)
         }),
     }
 }
@@ -111,12 +112,13 @@ pub(crate) fn check_size(table: &str, bytes: usize) -> Result<(), Rejection> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use penstock_process::look_at;
     use serde_json::json;
 
     use super::*;
 
     fn measured(value: &Value) -> Result<usize, Rejection> {
-        measure(value.as_object().unwrap())
+        look_at(value.to_string().as_bytes(), measure)
     }
 
     #[test]

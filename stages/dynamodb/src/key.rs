@@ -6,8 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use penstock_api::spec::{KeyField, KeyType};
 use penstock_contract::Rejection;
-use penstock_process::{FieldPath, RecordContext, Template, TemplateError};
-use serde_json::Value;
+use penstock_process::{FieldPath, FieldView, RecordContext, Template, TemplateError};
 
 use crate::decimal::Decimal;
 use crate::item::Item;
@@ -46,7 +45,7 @@ pub(crate) struct Key {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum KeyValue {
+pub(crate) enum KeyValue {
     S(String),
     N(Decimal),
     B(Vec<u8>),
@@ -92,12 +91,13 @@ impl KeySpec {
 
     /// The key as attributes.
     pub(crate) fn item(&self, key: &Key) -> Item {
-        let mut item = Item::with_capacity(2);
-        item.insert(self.partition.attribute.clone(), key.partition.attribute());
-        if let (Some(sort), Some(value)) = (&self.sort, &key.sort) {
-            item.insert(sort.attribute.clone(), value.attribute());
-        }
-        item
+        self.values(key).map(|(name, value)| (name.to_owned(), value.attribute())).collect()
+    }
+
+    /// The attributes with their values.
+    pub(crate) fn values<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = (&'a str, &'a KeyValue)> {
+        let values = std::iter::once(&key.partition).chain(&key.sort);
+        self.parts().map(|part| part.attribute.as_str()).zip(values)
     }
 
     /// What the key costs in an item, names included.
@@ -128,7 +128,7 @@ impl KeyPart {
         self.check(value)
     }
 
-    fn typed(&self, field: &FieldPath, value: Option<&Value>) -> Result<KeyValue, Rejection> {
+    fn typed(&self, field: &FieldPath, value: Option<FieldView<'_>>) -> Result<KeyValue, Rejection> {
         let wrong = |found: &str| {
             let message = format!(
                 "{}: is {found}, and the key {} wants {}",
@@ -139,23 +139,19 @@ impl KeyPart {
             Rejection::new("key_type", message).at(field.as_str())
         };
         match (self.key_type, value) {
-            (_, None | Some(Value::Null)) => {
+            (_, None | Some(FieldView::Null)) => {
                 let state = if value.is_some() { "null" } else { "missing" };
                 let message = format!("{}: is {state}, and the key {} is made from it", field.as_str(), self.attribute);
                 Err(Rejection::new("key_missing", message).at(field.as_str()))
             }
-            (KeyType::S, Some(Value::String(text))) => Ok(KeyValue::S(text.clone())),
-            (KeyType::N, Some(Value::Number(number))) => {
-                Decimal::from_json(number).map(KeyValue::N).ok_or_else(|| wrong("a number beyond DynamoDB's range"))
+            (KeyType::S, Some(FieldView::Text(text))) => Ok(KeyValue::S(text.to_owned())),
+            (KeyType::N, Some(FieldView::Number(number))) => {
+                Decimal::from_number(number).map(KeyValue::N).ok_or_else(|| wrong("a number beyond DynamoDB's range"))
             }
-            (KeyType::B, Some(Value::String(text))) => {
+            (KeyType::B, Some(FieldView::Text(text))) => {
                 STANDARD.decode(text).map(KeyValue::B).map_err(|_| wrong("a string that is not base64"))
             }
-            (_, Some(Value::String(_))) => Err(wrong("a string")),
-            (_, Some(Value::Number(_))) => Err(wrong("a number")),
-            (_, Some(Value::Bool(_))) => Err(wrong("a boolean")),
-            (_, Some(Value::Array(_))) => Err(wrong("an array")),
-            (_, Some(Value::Object(_))) => Err(wrong("an object")),
+            (_, Some(other)) => Err(wrong(other.kind_name())),
         }
     }
 

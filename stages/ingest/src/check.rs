@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use penstock_contract::Rejection;
-use penstock_process::{Row, RowSchema, Template, parse_row};
+use penstock_process::{Flat, FlatRow, Row, RowSchema, RowView, Template, parse_row};
 use penstock_stream::{HashKey, MAX_PARTITION_KEY_CHARS};
 
-use self::id::{Added, add_id};
+use self::id::{Added, NewId, add_id};
 use crate::problem::{Problem, ProblemKind};
 use crate::rows::{Made, RawRow, Rows};
 
@@ -101,14 +101,38 @@ impl<'a> Checker<'a> {
         if bytes.len() > self.rules.max_row_bytes {
             return Err(row_too_large(bytes.len(), self.rules.max_row_bytes));
         }
+        if let Some(good) = self.judge_flat(bytes) {
+            return Ok(good);
+        }
         let mut row = parse_row(bytes)?;
         let added = match &self.rules.id_field {
             Some(field) => add_id(&mut row, field)?,
             None => None,
         };
         let row = self.satisfies_schema(row)?;
-        let key = self.key_of(&row)?;
+        let key = self.key_of(RowView::Parsed(&row))?;
         Ok((self.rewrite(bytes, added), key))
+    }
+
+    /// Most rows are flat and good, which shows without building them. `None` says nothing about the row.
+    fn judge_flat(&mut self, bytes: &[u8]) -> Option<(Change, (Arc<str>, HashKey))> {
+        let row = FlatRow::read(bytes)?;
+        let rules = self.rules;
+        let new_id = match &rules.id_field {
+            Some(field) if RowView::Flat(&row).own_id(field).is_none() => Some((field, NewId::now())),
+            _ => None,
+        };
+        // From here on it may hold the new id.
+        let (alone, mut row) = (row.is_empty(), row);
+        if let Some((field, id)) = &new_id {
+            row.push(field, Flat::Text(id.as_str()))?;
+        }
+        if rules.schema.as_ref().is_some_and(|schema| !schema.surely_takes(&row)) {
+            return None;
+        }
+        let key = self.key_of(RowView::Flat(&row)).ok()?;
+        drop(row);
+        Some((self.rewrite(bytes, new_id.map(|(_, id)| id.beside(alone))), key))
     }
 
     fn satisfies_schema(&self, row: Row) -> Result<Row, Rejection> {
@@ -118,7 +142,7 @@ impl<'a> Checker<'a> {
         Row::from_value(value)
     }
 
-    fn key_of(&mut self, row: &Row) -> Result<(Arc<str>, HashKey), Rejection> {
+    fn key_of(&mut self, row: RowView<'_>) -> Result<(Arc<str>, HashKey), Rejection> {
         let text = self.rules.partition_key.render_row(row)?;
         if let Some(last) = self.last_key.as_ref().filter(|(last, _)| **last == *text) {
             return Ok(last.clone());

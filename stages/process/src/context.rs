@@ -3,15 +3,14 @@
 use std::borrow::Cow;
 
 use penstock_contract::{Record, ShardId};
-use serde_json::Value;
 
-use crate::{Row, decimal_text};
+use crate::RowView;
 
 /// What a template may see of a record.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordContext<'a> {
     /// The fields, as they are after the program.
-    pub row: &'a Row,
+    pub row: RowView<'a>,
     /// Where it stands and when it arrived.
     pub record: &'a Record,
     /// The shard that it was read from.
@@ -31,18 +30,6 @@ impl<'a> RecordContext<'a> {
     #[must_use]
     pub fn own_id(&self) -> Option<Cow<'a, str>> {
         self.row.own_id(self.id_field?)
-    }
-}
-
-impl Row {
-    /// The id that the row brought along in the field: a string that is not empty, or a number.
-    #[must_use]
-    pub fn own_id(&self, id_field: &str) -> Option<Cow<'_, str>> {
-        match self.0.get(id_field)? {
-            Value::String(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
-            Value::Number(number) => Some(Cow::Owned(decimal_text(number))),
-            _ => None,
-        }
     }
 }
 
@@ -71,7 +58,7 @@ pub(crate) mod tests {
         let record = record(data);
         let row = parse_row(&record.data).unwrap();
         let shard = ShardId::new("shardId-000000000001");
-        RecordContext { row: &row, record: &record, shard: &shard, id_field }.id().into_owned()
+        RecordContext { row: RowView::Parsed(&row), record: &record, shard: &shard, id_field }.id().into_owned()
     }
 
     #[test]

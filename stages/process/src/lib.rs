@@ -1,6 +1,7 @@
 //! Everything that is computed from one record: its fields, its keys, what a program makes of it.
 //!
-//! - [`parse_row`]: from a record's bytes to a [`Row`];
+//! - [`parse_row`]: from a record's bytes to a [`Row`]; [`FlatRow`] sees a plain one in its bytes, and a [`RowView`] is a
+//!   look at either;
 //! - [`Program`], [`Condition`]: VRL, without anything whose answer depends on when or where it runs;
 //! - [`Template`]: keys made from fields and position;
 //! - [`RowSchema`]: what a row must satisfy before it is taken;
@@ -15,17 +16,21 @@
 pub mod cell;
 mod context;
 pub mod dead_letter;
+mod flat;
 mod number;
 mod program;
 mod row;
 mod schema;
 mod template;
 mod transform;
+mod view;
 
 pub use context::RecordContext;
+pub use flat::{Flat, FlatNumber, FlatRow};
 pub use number::decimal_text;
 pub use program::{Condition, Diagnostic, Program, ProgramError, REFUSED_FUNCTIONS, RefusedFunction};
 pub use row::{FieldPath, MAX_DEPTH, Row, parse_row};
 pub use schema::{RowSchema, SchemaError};
 pub use template::{Template, TemplateError};
 pub use transform::Transform;
+pub use view::{FieldView, NumberView, RowView, look_at};

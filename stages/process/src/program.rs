@@ -21,7 +21,7 @@ use vrl::value::{Secrets, Value};
 pub use diagnostic::{Diagnostic, ProgramError};
 pub use functions::{REFUSED_FUNCTIONS, RefusedFunction};
 
-use crate::Row;
+use crate::{Row, RowView};
 
 /// How many expressions a program may run for one record. It is counted, not timed, so that a slow machine
 /// decides as a fast one does.
@@ -58,7 +58,7 @@ impl Program {
     /// # Errors
     /// `process_aborted` with the program's own words, `process_failed`, `process_too_long`, or what comes of a
     /// result that is no row: `process_not_an_object`, `process_not_text`, `number_out_of_range`.
-    pub fn run(&self, row: Row) -> Result<Row, Rejection> {
+    pub fn run(&self, row: RowView<'_>) -> Result<Row, Rejection> {
         let mut event = value::from_row(row)?;
         resolve(&self.compiled, &mut event)?;
         value::into_row(event)
@@ -94,10 +94,10 @@ impl Condition {
     ///
     /// # Errors
     /// As [`Program::run`]; `condition_not_boolean` when it came to something else than true or false.
-    pub fn matches(&self, row: &Row) -> Result<bool, Rejection> {
+    pub fn matches(&self, row: RowView<'_>) -> Result<bool, Rejection> {
         let mut event = match &self.fields {
             Some(fields) => value::from_fields(row, fields)?,
-            None => value::from_row(row.clone())?,
+            None => value::from_row(row)?,
         };
         match resolve(&self.compiled, &mut event)? {
             Value::Boolean(answer) => Ok(answer),

@@ -18,10 +18,8 @@ use std::fmt::Write as _;
 use chrono::format::Item;
 use chrono::{DateTime, Utc};
 use penstock_contract::{ArrivalMillis, Rejection};
-use serde_json::Value;
 
-use crate::row::kind_name;
-use crate::{FieldPath, RecordContext, Row, decimal_text};
+use crate::{FieldPath, FieldView, RecordContext, RowView};
 
 /// A text that is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +80,7 @@ impl Template {
     ///
     /// # Errors
     /// As [`Self::render`]; `template_needs_position` for a template that was not read by [`Self::parse_for_rows`].
-    pub fn render_row(&self, row: &Row) -> Result<String, Rejection> {
+    pub fn render_row(&self, row: RowView<'_>) -> Result<String, Rejection> {
         self.render_with(row, None, append_as_is)
     }
 
@@ -122,7 +120,12 @@ impl Template {
         self.parts.iter().all(|part| matches!(part, Part::Literal(_)))
     }
 
-    fn render_with(&self, row: &Row, context: Option<&RecordContext<'_>>, append: Append) -> Result<String, Rejection> {
+    fn render_with(
+        &self,
+        row: RowView<'_>,
+        context: Option<&RecordContext<'_>>,
+        append: Append,
+    ) -> Result<String, Rejection> {
         let mut text = String::with_capacity(64);
         for part in &self.parts {
             match (part, context) {
@@ -138,18 +141,19 @@ impl Template {
     }
 }
 
-fn append_field(text: &mut String, row: &Row, field: &FieldPath, append: Append) -> Result<(), Rejection> {
-    match row.get(field) {
-        Some(Value::String(value)) => append(text, field, value),
-        Some(Value::Number(value)) => append(text, field, &decimal_text(value)),
-        Some(Value::Bool(value)) => append(text, field, if *value { "true" } else { "false" }),
-        None | Some(Value::Null) => {
-            let state = if row.get(field).is_some() { "null" } else { "missing" };
+fn append_field(text: &mut String, row: RowView<'_>, field: &FieldPath, append: Append) -> Result<(), Rejection> {
+    let value = row.get(field);
+    match value {
+        Some(FieldView::Text(value)) => append(text, field, value),
+        Some(FieldView::Number(value)) => append(text, field, &value.text()),
+        Some(FieldView::Bool(value)) => append(text, field, if value { "true" } else { "false" }),
+        None | Some(FieldView::Null) => {
+            let state = if value.is_some() { "null" } else { "missing" };
             let message = format!("the field {} is {state}, and a key is made from it", field.as_str());
             Err(Rejection::new("template_field_missing", message).at(field.as_str()))
         }
-        Some(other @ (Value::Array(_) | Value::Object(_))) => {
-            let found = kind_name(other);
+        Some(nested @ (FieldView::Array(_) | FieldView::Object(_))) => {
+            let found = nested.kind_name();
             let message = format!("a key is made from the field {}, which is {found}", field.as_str());
             Err(Rejection::new("template_field_type", message).at(field.as_str()))
         }
@@ -189,7 +193,12 @@ mod tests {
     fn with_context<T>(check: impl FnOnce(&RecordContext<'_>) -> T) -> T {
         let record = record(ROW);
         let row = parse_row(&record.data).unwrap();
-        check(&RecordContext { row: &row, record: &record, shard: &ShardId::new("shard-1"), id_field: None })
+        check(&RecordContext {
+            row: RowView::Parsed(&row),
+            record: &record,
+            shard: &ShardId::new("shard-1"),
+            id_field: None,
+        })
     }
 
     fn render(template: &str) -> Result<String, Rejection> {
@@ -243,7 +252,7 @@ mod tests {
         let record = record(&format!(r#"{{"a":"{}","b":"{}"}}"#, "x".repeat(255), "x".repeat(256)));
         let row = parse_row(&record.data).unwrap();
         let shard = ShardId::new("s");
-        let context = RecordContext { row: &row, record: &record, shard: &shard, id_field: None };
+        let context = RecordContext { row: RowView::Parsed(&row), record: &record, shard: &shard, id_field: None };
         assert_eq!(Template::parse("{a}").unwrap().render_path(&context).unwrap().len(), 255);
         let rejection = Template::parse("{b}").unwrap().render_path(&context).unwrap_err();
         assert_eq!((rejection.reason.as_ref(), rejection.field.as_deref()), ("path_value_too_long", Some("b")));
@@ -253,8 +262,9 @@ mod tests {
     fn a_row_without_a_position_fills_fields_only() {
         let row = parse_row(ROW.as_bytes()).unwrap();
         let template = Template::parse_for_rows("{InvoiceNo}/{Quantity}").unwrap();
-        assert_eq!(template.render_row(&row).unwrap(), "536365/6");
-        let rejection = Template::parse("{$id}").unwrap().render_row(&row).unwrap_err();
+        let row = RowView::Parsed(&row);
+        assert_eq!(template.render_row(row).unwrap(), "536365/6");
+        let rejection = Template::parse("{$id}").unwrap().render_row(row).unwrap_err();
         assert_eq!(rejection.reason, "template_needs_position");
     }
 

@@ -2,7 +2,7 @@
 
 use penstock_contract::{Record, Rejection};
 
-use crate::{Program, ProgramError, Row, parse_row};
+use crate::{Program, ProgramError, RowView, look_at};
 
 /// The way from a record's bytes to the row that a sink stores.
 #[derive(Debug, Clone)]
@@ -19,21 +19,27 @@ impl Transform {
         Ok(Self { program: program.map(Program::compile).transpose()? })
     }
 
-    /// Whether rows come out as they came in.
+    /// The program; without one, rows come out as they came in.
     #[must_use]
-    pub fn is_identity(&self) -> bool {
-        self.program.is_none()
+    pub fn program(&self) -> Option<&Program> {
+        self.program.as_ref()
     }
 
-    /// Reads the record and runs the program.
+    /// Reads the record, runs the program, and shows what came of it.
     ///
     /// # Errors
-    /// When the record is no row or the program does not want it.
-    pub fn apply(&self, record: &Record) -> Result<Row, Rejection> {
-        let row = parse_row(&record.data)?;
+    /// When the record is no row or the program does not want it, and those of `look`.
+    pub fn apply<T>(
+        &self,
+        record: &Record,
+        look: impl FnOnce(RowView<'_>) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
         match &self.program {
-            None => Ok(row),
-            Some(program) => program.run(row),
+            None => look_at(&record.data, look),
+            Some(program) => {
+                let row = look_at(&record.data, |row| program.run(row))?;
+                look(RowView::Parsed(&row))
+            }
         }
     }
 }

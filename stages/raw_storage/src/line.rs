@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use penstock_contract::{ArrivalMillis, Record, Rejection, ShardId};
-use penstock_process::{RecordContext, Row, Template, Transform, parse_row};
+use penstock_process::{FlatRow, RecordContext, Row, RowView, Template, Transform, look_at};
 use serde::Deserialize as _;
 use serde::de::IgnoredAny;
 
@@ -46,25 +46,24 @@ impl Lines {
         shard: &ShardId,
         last: &mut LastPrefix,
     ) -> Result<Line<'a>, Rejection> {
-        if !self.transform.is_identity() {
-            let row = self.transform.apply(record)?;
-            let prefix = self.prefix(&row, record, shard, last)?;
+        if let Some(program) = self.transform.program() {
+            let row = look_at(&record.data, |row| program.run(row))?;
+            let prefix = self.prefix(RowView::Parsed(&row), record, shard, last)?;
             let document = serde_json::to_vec(&row.0).map_err(|error| unwritable(&error))?;
             return Ok(Line { prefix, document: Cow::Owned(document) });
         }
-        if self.needs_row {
-            let row = parse_row(&record.data)?;
-            let prefix = self.prefix(&row, record, shard, last)?;
-            return Ok(Line { prefix, document: one_line(&record.data) });
-        }
-        check_json(&record.data)?;
-        let prefix = self.prefix(&self.no_fields, record, shard, last)?;
+        let prefix = if self.needs_row {
+            look_at(&record.data, |row| self.prefix(row, record, shard, last))?
+        } else {
+            check_json(&record.data)?;
+            self.prefix(RowView::Parsed(&self.no_fields), record, shard, last)?
+        };
         Ok(Line { prefix, document: one_line(&record.data) })
     }
 
     fn prefix(
         &self,
-        row: &Row,
+        row: RowView<'_>,
         record: &Record,
         shard: &ShardId,
         last: &mut LastPrefix,
@@ -86,6 +85,9 @@ impl Lines {
 
 /// Whether the bytes are one JSON document, without building it.
 fn check_json(data: &[u8]) -> Result<(), Rejection> {
+    if FlatRow::read(data).is_some() {
+        return Ok(());
+    }
     let text = std::str::from_utf8(data).map_err(|error| {
         let message = format!("the record is not UTF-8: byte {} begins no character", error.valid_up_to());
         Rejection::new("not_utf8", message)

@@ -12,7 +12,7 @@ use aws_sdk_kinesis::types::{
 use penstock_contract::{Sequence, ShardId};
 
 use crate::error::{call, classify};
-use crate::read::{child_shard, stream_record};
+use crate::read::{child_shard, stream_records};
 use crate::{ChildShard, ErrorKind, StartingAt, StreamError, StreamRecord};
 
 /// An event comes every five seconds also when there are no records. After so many that did not, nobody is there any more.
@@ -165,7 +165,7 @@ fn pushed(event: SubscribeToShardEvent) -> Result<PushedAnswer, String> {
     // The SDK fills a text that is missing with an empty one.
     let continuation = Some(event.continuation_sequence_number).filter(|text| !text.is_empty());
     Ok(PushedAnswer {
-        records: event.records.into_iter().map(stream_record).collect::<Result<_, _>>()?,
+        records: stream_records(event.records)?,
         continuation: continuation.map(|text| Sequence::parse(&text)).transpose().map_err(|error| error.to_string())?,
         child_shards: event.child_shards.unwrap_or_default().iter().map(child_shard).collect(),
         millis_behind_latest: event.millis_behind_latest,

@@ -11,6 +11,7 @@
 
 pub mod aggregate;
 mod clock;
+mod digests;
 mod error;
 mod fan_out;
 pub mod hash;

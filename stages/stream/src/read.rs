@@ -9,6 +9,7 @@ use bytes::Bytes;
 use penstock_contract::{ArrivalMillis, Sequence, ShardId};
 
 use crate::StreamError;
+use crate::aggregate::digests_match;
 use crate::error::call;
 
 /// The most stream records that one call answers (GetRecords API reference).
@@ -44,6 +45,8 @@ pub struct StreamRecord {
     pub arrival: ArrivalMillis,
     /// Its bytes.
     pub data: Bytes,
+    /// Whether it begins like an aggregate and ends with the digest of one.
+    pub(crate) may_be_aggregate: bool,
 }
 
 /// A shard that follows one that has ended.
@@ -122,7 +125,7 @@ pub async fn get_records(client: &Client, iterator_: &ShardIterator, limit: i32)
     let doing = || "reading records".to_owned();
     let request = client.get_records().shard_iterator(&iterator_.0).limit(limit.clamp(1, MAX_RECORDS_PER_READ));
     let answer = call(doing, request.send()).await?;
-    let records = answer.records.into_iter().map(stream_record).collect::<Result<_, _>>();
+    let records = stream_records(answer.records);
     Ok(ReadAnswer {
         records: records.map_err(|message| StreamError::Answer { doing: doing(), message })?,
         next_iterator: iterator(answer.next_shard_iterator),
@@ -143,7 +146,26 @@ pub(crate) fn child_shard(child: &types::ChildShard) -> ChildShard {
     }
 }
 
-pub(crate) fn stream_record(record: Record) -> Result<StreamRecord, String> {
+impl StreamRecord {
+    /// One record. Those of an answer come from it, which is cheaper.
+    #[must_use]
+    pub fn new(sequence: Sequence, partition_key: Arc<str>, arrival: ArrivalMillis, data: Bytes) -> Self {
+        let may_be_aggregate = digests_match([&data].into_iter()).contains(&true);
+        Self { sequence, partition_key, arrival, data, may_be_aggregate }
+    }
+}
+
+/// The records of an answer.
+pub(crate) fn stream_records(records: Vec<Record>) -> Result<Vec<StreamRecord>, String> {
+    let mut records: Vec<_> = records.into_iter().map(stream_record).collect::<Result<_, _>>()?;
+    let matches = digests_match(records.iter().map(|record| &record.data));
+    for (record, matches) in records.iter_mut().zip(matches) {
+        record.may_be_aggregate = matches;
+    }
+    Ok(records)
+}
+
+fn stream_record(record: Record) -> Result<StreamRecord, String> {
     let sequence = Sequence::parse(&record.sequence_number).map_err(|error| error.to_string())?;
     let arrival = record
         .approximate_arrival_timestamp
@@ -154,6 +176,7 @@ pub(crate) fn stream_record(record: Record) -> Result<StreamRecord, String> {
         partition_key: record.partition_key.unwrap_or_default().into(),
         arrival: ArrivalMillis(arrival),
         data: record.data.into_inner().into(),
+        may_be_aggregate: false,
     })
 }
 

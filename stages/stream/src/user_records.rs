@@ -16,8 +16,9 @@ use crate::{HashRange, StreamRecord};
 /// stored. (The KCL drops every aggregate with such a member.)
 #[must_use]
 pub fn user_records(shard: &ShardId, takes: &HashRange, record: StreamRecord) -> Vec<Record> {
-    let StreamRecord { sequence, partition_key, arrival, data } = record;
-    match aggregate::deaggregate(&data) {
+    let StreamRecord { sequence, partition_key, arrival, data, may_be_aggregate } = record;
+    let opened = if may_be_aggregate { aggregate::open(&data) } else { Deaggregated::Raw };
+    match opened {
         Deaggregated::Aggregate(members) if is_astray(&members, &partition_key, shard, takes) => Vec::new(),
         Deaggregated::Aggregate(members) => members
             .zip(0..)
@@ -67,12 +68,8 @@ mod tests {
             aggregator.push(&Arc::from(*key), None, Bytes::from_static(b"data")).unwrap();
         }
         let entry = aggregator.finish().unwrap().entry;
-        let record = StreamRecord {
-            sequence: Sequence::parse("7").unwrap(),
-            partition_key: entry.partition_key,
-            arrival: ArrivalMillis(0),
-            data: entry.data,
-        };
+        let sequence = Sequence::parse("7").unwrap();
+        let record = StreamRecord::new(sequence, entry.partition_key, ArrivalMillis(0), entry.data);
         let records = user_records(&ShardId::new(shard), &LEFT, record);
         records.iter().map(|record| record.partition_key.to_string()).collect()
     }

@@ -1,7 +1,7 @@
 //! The id of a row that came without one.
 
 use penstock_contract::Rejection;
-use penstock_process::Row;
+use penstock_process::{Row, RowView};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -9,9 +9,28 @@ use uuid::Uuid;
 
 use super::push_single_line;
 
+/// An id for a row that has none.
+pub(super) struct NewId(String);
+
+impl NewId {
+    /// No other has it; later ones sort behind it.
+    pub(super) fn now() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// For a row that lacks the field.
+    pub(super) fn beside(self, alone: bool) -> Added {
+        Added { id: self, replaces: false, alone }
+    }
+}
+
 /// An id that a row was given.
 pub(super) struct Added {
-    id: String,
+    id: NewId,
     /// The field was there, without a value.
     replaces: bool,
     /// The row had no field at all.
@@ -20,7 +39,7 @@ pub(super) struct Added {
 
 /// Gives the row an id if it has none: the field is missing, null or an empty string.
 pub(super) fn add_id(row: &mut Row, field: &str) -> Result<Option<Added>, Rejection> {
-    if row.own_id(field).is_some() {
+    if RowView::Parsed(row).own_id(field).is_some() {
         return Ok(None);
     }
     let replaces = match row.0.get(field) {
@@ -37,9 +56,9 @@ pub(super) fn add_id(row: &mut Row, field: &str) -> Result<Option<Added>, Reject
             return Err(Rejection::new("id_type", message).at(field));
         }
     };
-    let id = Uuid::now_v7().to_string();
+    let id = NewId::now();
     let alone = row.0.is_empty();
-    row.0.insert(field.to_owned(), Value::String(id.clone()));
+    row.0.insert(field.to_owned(), Value::String(id.as_str().to_owned()));
     Ok(Some(Added { id, replaces, alone }))
 }
 
@@ -51,7 +70,7 @@ impl Added {
         // The field's name is an identifier and the id is hexadecimal: nothing to escape.
         out.extend_from_slice(field.as_bytes());
         out.extend_from_slice(b"\":\"");
-        out.extend_from_slice(self.id.as_bytes());
+        out.extend_from_slice(self.id.as_str().as_bytes());
         out.push(b'"');
         if self.replaces {
             self.push_other_fields(bytes, field, out);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::Client;
 use penstock_contract::ShardId;
+use penstock_stream::aggregate::Aggregator;
 use penstock_stream::{EntryError, ErrorKind, MAX_ENTRIES_PER_PUT, PutAck, PutEntry, StreamError, put_records};
 use tokio::time::{Instant, timeout};
 
@@ -67,13 +68,7 @@ pub(super) fn calls_of(batches: Vec<Batch>) -> Vec<Vec<Batch>> {
 /// Makes the call, once: what failed goes back to its lane.
 pub(super) async fn make(client: Client, stream: Arc<str>, batches: Vec<Batch>, telemetry: Telemetry) -> Ended {
     let started = Instant::now();
-    let mut entries = Vec::new();
-    let mut sent = Vec::new();
-    for Batch { shard, entries: of_batch } in batches {
-        let (puts, rows): (Vec<PutEntry>, Vec<Vec<Row>>) = of_batch.into_iter().filter_map(finish).unzip();
-        entries.extend(puts);
-        sent.push((shard, rows));
-    }
+    let (entries, sent) = finish(batches);
     telemetry.put_started(&entries);
     let result = match timeout(CALL_LIMIT, put_records(&client, &stream, &entries)).await {
         Ok(Ok(outcomes)) => Ok(by_batch(sent, outcomes)),
@@ -101,9 +96,22 @@ fn failed(sent: Vec<(ShardId, Vec<Vec<Row>>)>, failure: Failure, message: String
     FailedCall { failure, message, batches }
 }
 
-fn finish(entry: CallEntry) -> Option<(PutEntry, Vec<Row>)> {
-    let CallEntry { aggregator, rows } = entry;
-    aggregator.finish().map(|aggregate| (aggregate.entry, rows))
+/// What is put, all batches together, and the rows of each record.
+fn finish(batches: Vec<Batch>) -> (Vec<PutEntry>, Vec<(ShardId, Vec<Vec<Row>>)>) {
+    let (mut aggregators, mut rows_by_shard) = (Vec::new(), Vec::new());
+    for Batch { shard, entries } in batches {
+        let (of_batch, rows): (Vec<_>, Vec<_>) =
+            entries.into_iter().map(|CallEntry { aggregator, rows }| (aggregator, rows)).unzip();
+        aggregators.extend(of_batch);
+        rows_by_shard.push((shard, rows));
+    }
+    let mut finished = Aggregator::finish_all(aggregators).into_iter();
+    let mut entries = Vec::new();
+    for (_, rows) in &mut rows_by_shard {
+        // What holds nothing is not put.
+        rows.retain(|_| finished.next().flatten().map(|aggregate| entries.push(aggregate.entry)).is_some());
+    }
+    (entries, rows_by_shard)
 }
 
 fn entry_failure(throttled: bool) -> Failure {
@@ -131,8 +139,6 @@ fn full(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use penstock_stream::aggregate::Aggregator;
-
     use super::*;
 
     fn batch(shard: &str, entries: usize, bytes: usize) -> Batch {

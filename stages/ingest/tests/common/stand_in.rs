@@ -271,12 +271,8 @@ impl State {
             let sequence = Sequence::parse(&self.sequence.to_string()).unwrap();
             let shard = self.shards.iter_mut().find(|s| s.open && (s.start..=s.end).contains(&entry.hash.0)).unwrap();
             answers.push(json!({"ShardId": shard.id, "SequenceNumber": sequence.as_str()}));
-            shard.records.push(StreamRecord {
-                sequence,
-                partition_key: entry.partition_key.as_str().into(),
-                arrival: ArrivalMillis(0),
-                data: entry.data.clone(),
-            });
+            let key = entry.partition_key.as_str().into();
+            shard.records.push(StreamRecord::new(sequence, key, ArrivalMillis(0), entry.data.clone()));
         }
         json!({"FailedRecordCount": failures, "Records": answers})
     }
@@ -300,11 +296,9 @@ fn check_limits(entries: &[Entry]) {
 }
 
 fn keys(entries: &[Entry]) -> HashSet<Arc<str>> {
-    let record = |entry: &Entry| StreamRecord {
-        sequence: Sequence::parse("1").unwrap(),
-        partition_key: entry.partition_key.as_str().into(),
-        arrival: ArrivalMillis(0),
-        data: entry.data.clone(),
+    let record = |entry: &Entry| {
+        let (sequence, key) = (Sequence::parse("1").unwrap(), entry.partition_key.as_str().into());
+        StreamRecord::new(sequence, key, ArrivalMillis(0), entry.data.clone())
     };
     let records = entries.iter().flat_map(|entry| user_records(&ShardId::new("s"), &HashRange::ALL, record(entry)));
     records.map(|record| record.partition_key).collect()

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::parse_row;
+use crate::{look_at, parse_row};
 
 fn run(program: &str, row: &str) -> Result<String, Rejection> {
-    let row = Program::compile(program).unwrap().run(parse_row(row.as_bytes()).unwrap())?;
-    Ok(row.into_value().to_string())
+    let program = Program::compile(program).unwrap();
+    let result = look_at(row.as_bytes(), |row| program.run(row)).map(|row| row.into_value().to_string());
+    // However the row was read, the program comes to the same.
+    let parsed = parse_row(row.as_bytes()).unwrap();
+    assert_eq!(program.run(RowView::Parsed(&parsed)).map(|row| row.into_value().to_string()), result);
+    result
 }
 
 fn reason(program: &str, row: &str) -> (String, String) {
@@ -167,14 +171,18 @@ fn the_zone_of_the_machine_is_refused() {
 fn the_same_row_gives_the_same_bytes_every_time() {
     let program = Program::compile(".h = sha2(encode_json(.))\n.u = unique(array!(.l))\n.k = keys(.)").unwrap();
     let row = parse_row(br#"{"z":1,"a":2,"l":["b","a","b"]}"#).unwrap();
-    let first = program.run(row.clone()).unwrap().into_value().to_string();
+    let first = program.run(RowView::Parsed(&row)).unwrap().into_value().to_string();
     for _ in 0..20 {
-        assert_eq!(program.run(row.clone()).unwrap().into_value().to_string(), first);
+        assert_eq!(program.run(RowView::Parsed(&row)).unwrap().into_value().to_string(), first);
     }
 }
 
 fn matches(condition: &str, row: &str) -> Result<bool, Rejection> {
-    Condition::compile(condition).unwrap().matches(&parse_row(row.as_bytes()).unwrap())
+    let condition = Condition::compile(condition).unwrap();
+    let parsed = parse_row(row.as_bytes()).unwrap();
+    let result = condition.matches(RowView::Parsed(&parsed));
+    assert_eq!(look_at(row.as_bytes(), |row| condition.matches(row)), result);
+    result
 }
 
 #[test]

@@ -4,44 +4,46 @@ use penstock_contract::Rejection;
 use serde_json::{Map, Number, Value as Json};
 use vrl::value::{KeyString, ObjectMap, Value};
 
-use crate::Row;
+use crate::{FieldView, NumberView, Row, RowView};
 
 /// The whole row as an event.
-pub(super) fn from_row(row: Row) -> Result<Value, Rejection> {
-    from_object(row.0).map(Value::Object)
+pub(super) fn from_row(row: RowView<'_>) -> Result<Value, Rejection> {
+    let fields = row.fields().map(|(name, value)| Ok((KeyString::from(name), from_field(name, value)?)));
+    fields.collect::<Result<_, _>>().map(Value::Object)
 }
 
 /// Some fields of the row as an event.
-pub(super) fn from_fields(row: &Row, fields: &[String]) -> Result<Value, Rejection> {
+pub(super) fn from_fields(row: RowView<'_>, fields: &[String]) -> Result<Value, Rejection> {
     let mut object = ObjectMap::new();
     for name in fields {
-        if let Some(value) = row.0.get(name) {
-            object.insert(KeyString::from(name.as_str()), from_json(name, value.clone())?);
+        if let Some(value) = row.named(name) {
+            object.insert(KeyString::from(name.as_str()), from_field(name, value)?);
         }
     }
     Ok(Value::Object(object))
 }
 
-fn from_object(fields: Map<String, Json>) -> Result<ObjectMap, Rejection> {
-    fields
-        .into_iter()
-        .map(|(name, value)| {
-            let value = from_json(&name, value)?;
-            Ok((KeyString::from(name), value))
-        })
-        .collect()
-}
-
-fn from_json(name: &str, value: Json) -> Result<Value, Rejection> {
+fn from_field(name: &str, value: FieldView<'_>) -> Result<Value, Rejection> {
     Ok(match value {
-        Json::Null => Value::Null,
-        Json::Bool(value) => Value::Boolean(value),
-        Json::String(text) => Value::from(text),
-        Json::Number(number) => from_number(name, &number)?,
-        Json::Array(values) => {
-            Value::Array(values.into_iter().map(|value| from_json(name, value)).collect::<Result<_, _>>()?)
+        FieldView::Null => Value::Null,
+        FieldView::Bool(value) => Value::Boolean(value),
+        FieldView::Text(text) => Value::from(text),
+        FieldView::Number(NumberView::Parsed(number)) => from_number(name, number)?,
+        FieldView::Number(NumberView::Flat(number)) => match number.whole() {
+            Some(whole) => Value::Integer(whole),
+            // A short number is never NaN, so this never falls back to zero.
+            None => Value::from_f64_or_zero(number.float().unwrap_or_default()),
+        },
+        FieldView::Array(values) => {
+            Value::Array(values.iter().map(|value| from_field(name, value.into())).collect::<Result<_, _>>()?)
         }
-        Json::Object(fields) => Value::Object(from_object(fields)?),
+        FieldView::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| {
+                let value = from_field(name, value.into())?;
+                Ok((KeyString::from(name.as_str()), value))
+            });
+            Value::Object(fields.collect::<Result<_, _>>()?)
+        }
     })
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use md5::{Digest, Md5};
 
 use super::wire::{Fields, Malformed, Value};
 use super::{DIGEST_LEN, MAGIC};
+use crate::digests::digests;
 use crate::{HashKey, HashRange};
 
 /// What a stream record turned out to be.
@@ -66,16 +66,34 @@ impl Members {
 /// message that is not what it should be, or no members at all is [`Deaggregated::Raw`].
 #[must_use]
 pub fn deaggregate(data: &Bytes) -> Deaggregated {
-    if data.len() <= MAGIC.len() + DIGEST_LEN || !data.starts_with(&MAGIC) {
-        return Deaggregated::Raw;
+    match digests_match([data].into_iter())[..] {
+        [true] => open(data),
+        _ => Deaggregated::Raw,
     }
-    let (message, digest) = data[MAGIC.len()..].split_at(data.len() - MAGIC.len() - DIGEST_LEN);
-    if Md5::digest(message).as_slice() != digest {
-        return Deaggregated::Raw;
-    }
+}
+
+/// Says of each record whether it may be an aggregate: it begins like one, and ends with the digest of its message. For
+/// several records together that is much cheaper than for one after the other.
+pub(crate) fn digests_match<'a>(records: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<bool> {
+    let messages: Vec<_> = records.clone().filter_map(|data| Some(parts(data)?.0)).collect();
+    let mut digests = digests(&messages).into_iter();
+    // There is a digest for each record that has parts.
+    let matches =
+        |data: &Bytes| parts(data).is_some_and(|(_, digest)| digests.next().is_some_and(|made| made == *digest));
+    records.map(matches).collect()
+}
+
+/// Message and digest of what begins like an aggregate.
+fn parts(data: &[u8]) -> Option<(&[u8], &[u8; DIGEST_LEN])> {
+    data.strip_prefix(&MAGIC)?.split_last_chunk().filter(|(message, _)| !message.is_empty())
+}
+
+/// Opens what [`digests_match`] says may be an aggregate.
+pub(crate) fn open(data: &Bytes) -> Deaggregated {
+    let Some((message, _)) = parts(data) else { return Deaggregated::Raw };
     match check(message) {
         Ok(tables) if tables.members > 0 => Deaggregated::Aggregate(Members {
-            message: data.slice(MAGIC.len()..data.len() - DIGEST_LEN),
+            message: data.slice_ref(message),
             read: 0,
             left: tables.members,
             partition_keys: tables.partition_keys,

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use md5::{Digest, Md5};
 use penstock_contract::ShardId;
 
 use super::wire::{bytes_tag, put_varint, varint_len, varint_tag};
 use super::{AGGREGATE_KEY, DIGEST_LEN, MADE_FOR, MAGIC, begins_like_one};
+use crate::digests::digests;
 use crate::{HashKey, PutEntry};
 
 /// Puts user records together into one stream record of at most so many bytes.
@@ -49,6 +49,13 @@ pub struct Aggregate {
     pub entry: PutEntry,
     /// How many user records it holds; their sub-sequences are 0 to one less.
     pub members: usize,
+}
+
+/// An aggregate that lacks its digest still.
+struct Undigested {
+    /// `None` for a record that goes as it is.
+    message: Option<Vec<u8>>,
+    aggregate: Aggregate,
 }
 
 /// The record does not fit any more: finish this aggregate and push the record to the next.
@@ -132,24 +139,41 @@ impl Aggregator {
     /// The stream record; `None` when nothing was pushed.
     #[must_use]
     pub fn finish(self) -> Option<Aggregate> {
+        Self::finish_all(vec![self]).pop().flatten()
+    }
+
+    /// The stream record of each aggregator. For several together that is much cheaper than for one after the other.
+    #[must_use]
+    pub fn finish_all(aggregators: Vec<Self>) -> Vec<Option<Aggregate>> {
+        let mut finished: Vec<_> = aggregators.into_iter().map(Self::without_digest).collect();
+        let messages: Vec<&[u8]> = finished.iter().flatten().filter_map(Undigested::digested).collect();
+        let digests = digests(&messages);
+        let messages = finished.iter_mut().flatten().filter_map(|made| made.message.as_mut());
+        messages.zip(&digests).for_each(|(message, digest)| message.extend_from_slice(digest));
+        finished.into_iter().map(|made| made.map(Undigested::into_aggregate)).collect()
+    }
+
+    /// Everything but the digest.
+    fn without_digest(self) -> Option<Undigested> {
         let first = self.members.first()?;
         let first_key = self.keys.order.first()?;
         // What begins like an aggregate is wrapped, or a reader would open it.
         if self.members.len() == 1 && !begins_like_one(&first.data) {
             let explicit_hash_key = self.hashes.order.first().copied();
             let entry = PutEntry { data: first.data.clone(), partition_key: first_key.clone(), explicit_hash_key };
-            return Some(Aggregate { entry, members: 1 });
+            return Some(Undigested { message: None, aggregate: Aggregate { entry, members: 1 } });
         }
         let first_hash = match first.hash {
             Some(_) => self.hashes.order.first().copied()?,
             None => HashKey::of_partition_key(first_key),
         };
-        let (data, members) = (self.encode(), self.members.len());
-        let entry = PutEntry { data, partition_key: self.outer_key, explicit_hash_key: Some(first_hash) };
-        Some(Aggregate { entry, members })
+        let (message, members) = (Some(self.encode()), self.members.len());
+        let entry = PutEntry { data: Bytes::new(), partition_key: self.outer_key, explicit_hash_key: Some(first_hash) };
+        Some(Undigested { message, aggregate: Aggregate { entry, members } })
     }
 
-    fn encode(&self) -> Bytes {
+    /// The beginning and the message, with room for the digest.
+    fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(MAGIC.len() + self.message_len() + DIGEST_LEN);
         out.extend_from_slice(&MAGIC);
         for key in &self.keys.order {
@@ -169,9 +193,22 @@ impl Aggregator {
             }
             put_bytes(&mut out, 3, &member.data);
         }
-        let digest = Md5::digest(&out[MAGIC.len()..]);
-        out.extend_from_slice(&digest);
-        out.into()
+        out
+    }
+}
+
+impl Undigested {
+    /// What the digest is of.
+    fn digested(&self) -> Option<&[u8]> {
+        self.message.as_ref()?.get(MAGIC.len()..)
+    }
+
+    fn into_aggregate(self) -> Aggregate {
+        let Self { message, mut aggregate } = self;
+        if let Some(message) = message {
+            aggregate.entry.data = message.into();
+        }
+        aggregate
     }
 }
 

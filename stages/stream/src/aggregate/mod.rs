@@ -17,6 +17,7 @@ mod encode;
 mod wire;
 
 pub use decode::{Deaggregated, Member, Members, deaggregate};
+pub(crate) use decode::{digests_match, open};
 pub use encode::{Aggregate, Aggregator, Full};
 
 /// What every aggregate begins with.

@@ -21,12 +21,14 @@ pub(crate) fn root() -> &'static Path {
 
 /// Waits for its turn; `None` where this machine can have no cluster, which is said.
 pub(crate) fn turn() -> Option<MutexGuard<'static, ()>> {
+    // First, for what is missing is installed, and two cannot install at one time.
+    let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(why) = machine::prepare() {
         may_skip("a real cluster", &why).unwrap();
         eprintln!("SKIPPED: nothing is tested on a real cluster: {why:#}");
         return None;
     }
-    Some(ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner))
+    Some(turn)
 }
 
 /// A name that no other run has.

@@ -152,12 +152,12 @@ impl Kinesis {
         let takes = |shard: &Shard| shard.is_open() && (shard.first_hash..=shard.last_hash).contains(&hash);
         let (id, shard) = self.shards.iter().find(|&(_, shard)| takes(shard))?;
         let id = id.clone();
-        let stream_record = penstock_stream::StreamRecord {
-            sequence: Sequence::parse(&sequence.to_string()).ok()?,
-            partition_key: key.into(),
-            arrival: ArrivalMillis((EPOCH + arrival).cast_signed()),
-            data: data.clone(),
-        };
+        let stream_record = penstock_stream::StreamRecord::new(
+            Sequence::parse(&sequence.to_string()).ok()?,
+            key.into(),
+            ArrivalMillis((EPOCH + arrival).cast_signed()),
+            data.clone(),
+        );
         let takes = HashRange { start: HashKey(shard.first_hash), end_inclusive: HashKey(shard.last_hash) };
         let records = user_records(&penstock_contract::ShardId::new(id.as_str()), &takes, stream_record);
         let records = records.iter().map(UserRecord::read).collect::<Result<Vec<_>, _>>().ok()?;
