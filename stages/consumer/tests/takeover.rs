@@ -154,8 +154,9 @@ async fn a_slow_sink_does_its_work_once_though_another_worker_is_to_have_the_lea
         world.rows().await.keys().any(|key| key == "penstock.worker.second")
     })
     .await;
-    // Long enough for the first to find out that it has one lease too many, and to lose patience, if it had any.
-    tokio::time::sleep(Duration::from_millis(1500) + 4 * patience).await;
+    // A dozen of the first one's rounds: it finds out that it has one lease too many, and would lose patience, if it had any.
+    let then = beats(&world, "first").await + 12;
+    eventually("the first worker has looked around", async || beats(&world, "first").await >= then).await;
     faults.hang.store(false, Ordering::Relaxed);
     eventually("each has a lease", async || owners(&world).await == ["first", "second"]).await;
     eventually("all is stored", async || world.store.records() == 100).await;
@@ -188,6 +189,12 @@ async fn leases_of_a_worker_that_crashed_are_taken_while_the_shards_cannot_be_li
 
 async fn pinned(world: &World) -> usize {
     world.leases().await.values().filter(|lease| lease.contains_key("pendingCheckpoint")).count()
+}
+
+/// How often the worker's heartbeat has moved. It moves once a round.
+async fn beats(world: &World, worker: &str) -> u64 {
+    let rows = world.rows().await;
+    rows[&format!("penstock.worker.{worker}")]["heartbeat"].as_n().unwrap().parse().unwrap()
 }
 
 /// The owners of all leases, sorted.
