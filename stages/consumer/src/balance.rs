@@ -56,19 +56,21 @@ pub(crate) fn hand_over(
     // Where the partner has as many leases, a light one comes back for each.
     let comes_back = if taker.leases >= giver.leases { taker.load.lightest } else { 0 };
     let mut left: Vec<_> = mine.iter().map(|(shard, weight)| (shard, weight.saturating_sub(comes_back))).collect();
-    let (mut shards, mut still_apart) = (Vec::new(), apart);
+    // Negative once the partner would have more.
+    let (mut shards, mut still_apart) = (Vec::new(), i128::from(apart));
     for _ in 0..(mine.len() / TOGETHER).max(1) {
-        let after = |gained: u64| still_apart.abs_diff(2 * gained);
-        let best = left.iter().enumerate().min_by_key(|(_, (shard, gained))| (after(*gained), *shard));
+        let after = |gained: u64| still_apart - 2 * i128::from(gained);
+        let best = left.iter().enumerate().min_by_key(|(_, (shard, gained))| (after(*gained).abs(), *shard));
         let Some((place, (shard, gained))) = best.map(|(place, best)| (place, *best)) else { break };
-        if after(gained) >= still_apart {
+        if after(gained).abs() >= still_apart.abs() {
             break;
         }
         still_apart = after(gained);
         shards.push(shard.clone());
         left.swap_remove(place);
     }
-    (still_apart + worth <= apart).then(|| HandOver { shards, to: taker.id.clone() })
+    let comes_nearer = i128::from(apart) - still_apart.abs();
+    (comes_nearer >= i128::from(worth)).then(|| HandOver { shards, to: taker.id.clone() })
 }
 
 /// What a worker that has too many leases gives back with each of them, to come nearest to what all do on average.
@@ -109,6 +111,11 @@ mod tests {
     fn nothing_moves_that_only_turns_the_difference_round() {
         assert_eq!(handed(&[100, 0], &[0, 0]), [0; 0]);
         assert_eq!(handed(&[100], &[40]), [0; 0]);
+    }
+
+    #[test]
+    fn nothing_follows_a_heavy_lease_that_turned_the_difference_round() {
+        assert_eq!(handed(&[70, 20, 20, 10, 1, 1, 1, 1], &[24]), [70]);
     }
 
     #[test]
