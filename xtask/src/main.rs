@@ -9,6 +9,7 @@ mod instructions;
 mod manifests;
 mod paths;
 mod process;
+mod programs;
 mod test;
 mod tools;
 
@@ -20,8 +21,9 @@ const USAGE: &str = "\
 cargo xtask COMMAND
 
   demo [-- FILE.csv]   set up, build and run the main job on embedded engines; a generated file when none is named
-  test [-- ARGS]       run the tests; ARGS go to `cargo test`
+  test [-- ARGS]       run the tests, several programs at a time; with ARGS one after the other: they go to `cargo test`
   lint                 formatting, clippy, licences (cargo-deny), generated files
+  ci                   both, lint while the last tests wait
   crds [--check]       write crds/ from the Pipeline types; with --check only tell whether it is up to date
   image [-- ARGS]      an OCI image of the binaries as an archive; --name NAME:TAG, --output FILE, --root FOLDER
   manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
@@ -52,6 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
         "demo" => demo::run(rest),
         "test" => test::run(rest),
         "lint" => test::lint(),
+        "ci" => test::ci(),
         "crds" => generated::crds(rest.iter().any(|argument| argument == "--check")),
         "image" => image::image(rest),
         "manifests" => manifests::manifests(rest.iter().any(|argument| argument == "--check")),

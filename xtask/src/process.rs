@@ -35,6 +35,22 @@ where
     command
 }
 
+/// The command where it takes nothing from what runs beside it.
+pub(crate) fn with_less_priority(command: &Command) -> Command {
+    let mut less = Command::new("nice");
+    less.args(["-n", "10"]).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        less.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => less.env(name, value),
+            None => less.env_remove(name),
+        };
+    }
+    less
+}
+
 /// Whether cargo sets the variable for the package that it runs.
 fn is_of_a_package(name: &str) -> bool {
     name.starts_with("CARGO_PKG_")

@@ -5,12 +5,29 @@ use std::process::{Command, ExitCode, Stdio};
 use crate::generated;
 use crate::manifests;
 use crate::process::{self, cargo};
+use crate::programs;
 
-/// The tests use the release profile, as the demo does: a new machine compiles its packages once. All test
-/// programs run, also after one has failed: a run is too long to tell one failure at a time.
+/// The tests use the release profile, as the demo does: a new machine compiles its packages once. With ARGS it is
+/// `cargo test` itself; else all programs run, several at a time.
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<ExitCode> {
-    process::run(cargo(["test", "--release", "--locked", "--workspace", "--no-fail-fast"]).args(arguments))?;
+    if !arguments.is_empty() {
+        process::run(cargo(["test", "--release", "--locked", "--workspace", "--no-fail-fast"]).args(arguments))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    programs::run_all(|| Ok(()))?;
+    doc_tests()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// All tests and, while the last of them wait, everything that `lint` looks at.
+pub(crate) fn ci() -> anyhow::Result<ExitCode> {
+    programs::run_all(|| lint().map(drop))?;
+    doc_tests()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn doc_tests() -> anyhow::Result<()> {
+    process::run(&mut cargo(["test", "--release", "--locked", "--workspace", "--doc"]))
 }
 
 /// Test programs that `cargo test` runs in a short form, in full. ARGS go to each, such as the name of a test.
@@ -29,16 +46,9 @@ pub(crate) fn lint() -> anyhow::Result<ExitCode> {
     process::run(&mut cargo(["fmt", "--all", "--check"]))?;
     generated::crds(true)?;
     manifests::manifests(true)?;
-    process::run(&mut cargo([
-        "clippy",
-        "--release",
-        "--locked",
-        "--workspace",
-        "--all-targets",
-        "--",
-        "-D",
-        "warnings",
-    ]))?;
+    let mut clippy = cargo(["clippy", "--release", "--locked", "--workspace", "--all-targets"]);
+    // Tests may run beside it.
+    process::run(&mut process::with_less_priority(clippy.args(["--", "-D", "warnings"])))?;
     deny()?;
     Ok(ExitCode::SUCCESS)
 }
