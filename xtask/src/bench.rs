@@ -6,12 +6,23 @@ use crate::paths;
 use crate::process::{cargo, command, run};
 
 /// The main job at the size of a month and of a year: time, memory and CPU time of each process. With `paths`, each
-/// path of a pipeline alone, against a stand-in for AWS; with `visible`, the time until a row can be read.
+/// path of a pipeline alone, against a stand-in for AWS; with `visible`, the time until a row can be read; with `loops`,
+/// what runs for every row, by criterion.
 pub(crate) fn bench(arguments: &[String]) -> anyhow::Result<ExitCode> {
     match arguments.split_first() {
         Some((what, rest)) if what == "paths" || what == "visible" => built_with_all(what, rest),
+        Some((what, rest)) if what == "loops" => loops(rest),
         _ => measured("main-job", arguments),
     }
+}
+
+/// They are a workspace of their own, beside the other one's target folder.
+fn loops(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let manifest = paths::root().join("tests/bench/criterion/Cargo.toml");
+    let mut bench = cargo(["bench", "--locked", "--manifest-path"]);
+    bench.arg(manifest).arg("--target-dir").arg(paths::target().join("criterion"));
+    run(bench.arg("--").args(arguments))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The main job while its processes are killed again and again.

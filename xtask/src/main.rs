@@ -29,7 +29,8 @@ cargo xtask COMMAND
   manifests [--check]  write deploy/ from the chart; with --check only tell whether it is up to date
   tools                fetch helm and kubectl into the user's cache folder
   bench [-- ARGS]      the main job at the size of a month and a year; with `paths`, each path alone on a stand-in for AWS;
-                       with `visible`, from the post of a row until it can be read from its table
+                       with `visible`, from the post of a row until it can be read from its table; with `loops`, the
+                       loops that run for every row, by criterion
   instructions [--write]  how many instructions the loops take that run for every row, under callgrind; fails when one takes
                        5 % more than noted
   plane [-- ARGS]      the operator on a real API server, in full: a crash at every write, hundreds of specs,

@@ -17,7 +17,7 @@ pub use resources::{
 };
 pub use stage::{
     AwsTarget, DuplicateWindow, DynamoDbTarget, HttpStage, ObjectStoreTarget, PipelineRef, SinkStage, SinkTarget,
-    StageConfig, StageKind, TableTarget, TtlTarget, WriteTarget,
+    StageConfig, StageKind, StartAt, TableTarget, TtlTarget, WriteTarget,
 };
 
 /// What follows from a Pipeline.

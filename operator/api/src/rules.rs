@@ -287,6 +287,15 @@ const OF_ALL: &[Rule] = &[
         cure: "keep one of `s3` and `dynamodb`, and make a second sink of the other",
     },
     Rule {
+        code: "start_twice",
+        at: &["spec.sinks[]"],
+        rule: "!has(self.startAt) || !has(self.startTime)",
+        message: "a sink begins either where `startAt` says or at `startTime`",
+        reason: FORBIDDEN,
+        field_path: Some(".startTime"),
+        cure: "take one of `startAt` and `startTime` away",
+    },
+    Rule {
         code: "dead_letters_needed",
         at: &["spec.sinks[]"],
         rule: "has(self.s3) || has(self.deadLetters)",

@@ -1,8 +1,10 @@
-//! Durations and sizes as people write them in a Pipeline: `48h`, `5m`, `64Mi`.
+//! Durations, sizes and times as people write them in a Pipeline: `48h`, `64Mi`, `2026-11-01T00:00:00Z`.
 
 use std::time::Duration;
 
-/// A text that is no duration or no size.
+use chrono::DateTime;
+
+/// A text that is no duration, no size or no time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a {wanted}")]
 pub struct InvalidUnit {
@@ -16,6 +18,9 @@ pub struct InvalidUnit {
 pub const DURATION_PATTERN: &str = "^[1-9][0-9]{0,5}(ms|s|m|h|d)$";
 /// The pattern of a size, for the schema.
 pub const SIZE_PATTERN: &str = "^[1-9][0-9]{0,9}(Ki|Mi|Gi)?$";
+
+/// The pattern of a time (RFC 3339), for the schema. It leaves days that a month has not to [`time`].
+pub const TIME_PATTERN: &str = "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,3})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$";
 
 /// Reads a whole number with one unit of `ms`, `s`, `m`, `h`, `d`.
 ///
@@ -68,6 +73,18 @@ pub fn size(text: &str) -> Result<u64, InvalidUnit> {
     Ok(number * factor)
 }
 
+/// Reads a time with its offset; gives milliseconds since 1970 in UTC.
+///
+/// # Errors
+/// When the text does not match [`TIME_PATTERN`], or names a day that its month has not.
+pub fn time(text: &str) -> Result<i64, InvalidUnit> {
+    let time = DateTime::parse_from_rfc3339(text).map_err(|_| InvalidUnit {
+        text: text.to_owned(),
+        wanted: "time: one of the calendar with its offset, such as 2026-11-01T00:00:00Z",
+    })?;
+    Ok(time.timestamp_millis())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +95,15 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         for text in ["", "5", "m", "5 m", "-5m", "1.5h", "5w", "0s", "1234567s"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_read_as_written() {
+        assert_eq!(time("2026-11-01T00:00:00Z"), Ok(1_793_491_200_000));
+        assert_eq!(time("2026-11-01T01:30:00.250+01:30"), Ok(1_793_491_200_250));
+        for text in ["", "2026-11-01", "2026-11-01T00:00:00", "2026-02-30T00:00:00Z", "2026-11-01T25:00:00Z", "now"] {
+            assert!(time(text).is_err(), "{text}");
         }
     }
 

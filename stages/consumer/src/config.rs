@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use penstock_api::plan::StartAt;
 use penstock_api::plan::{PipelineRef, SinkStage, StageConfig};
-use penstock_api::spec::StartAt;
 
 use crate::error::ConsumerError;
 use crate::lease::WorkerId;

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use penstock_api::plan::StartAt;
 use penstock_contract::{ArrivalMillis, ShardId};
 use penstock_stream::Shard;
 
@@ -59,8 +60,16 @@ pub(crate) fn lease(shard: &Shard, checkpoint: Checkpoint) -> Lease {
     }
 }
 
-/// The time to write down as that at which reading began: what leases say that were written before it was.
-pub(crate) fn began_at(rows: &Rows, now: ArrivalMillis) -> ArrivalMillis {
+/// The time to write down as that at which reading begins; `None` while it is still to come.
+pub(crate) fn begins_at(start: StartAt, rows: &Rows, now: ArrivalMillis) -> Option<ArrivalMillis> {
+    match start {
+        StartAt::Millis(time) => (time <= now.0).then_some(ArrivalMillis(time)),
+        StartAt::Latest | StartAt::TrimHorizon => Some(began_at(rows, now)),
+    }
+}
+
+/// What leases say that were written before the time was, or now.
+fn began_at(rows: &Rows, now: ArrivalMillis) -> ArrivalMillis {
     let written = rows.leases.values().filter_map(|lease| match lease.checkpoint {
         Checkpoint::AtTimestamp(at) => at,
         _ => None,
@@ -220,6 +229,13 @@ mod tests {
         let began = |at| Checkpoint::AtTimestamp(Some(ArrivalMillis(at)));
         assert_eq!(began_at(&rows(&[("d", began(20)), ("e", began(30))]), ArrivalMillis(50)), ArrivalMillis(20));
         assert_eq!(began_at(&rows(&[("d", Checkpoint::TrimHorizon)]), ArrivalMillis(50)), ArrivalMillis(50));
+    }
+
+    #[test]
+    fn a_time_that_is_still_to_come_is_waited_for() {
+        let begins = |at| begins_at(StartAt::Millis(at), &rows(&[]), ArrivalMillis(50));
+        assert_eq!((begins(49), begins(50)), (Some(ArrivalMillis(49)), Some(ArrivalMillis(50))));
+        assert_eq!(begins(51), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 use penstock_contract::{ShardId, Sink};
 use penstock_stream::{ShardFilter, StreamError, list_shards, service_time};
 use tokio::task::{JoinError, JoinSet};
@@ -23,7 +23,7 @@ use crate::observe::{Moment, Observer, Rows, Stillness};
 use crate::recreated::{self, Change};
 use crate::rounds::pause;
 use crate::shard_loop::{self, Outcome, Signals};
-use crate::shard_sync::{Start, began_at};
+use crate::shard_sync::{Start, begins_at};
 use crate::shared::Shared;
 use crate::trouble::Concern;
 
@@ -73,6 +73,7 @@ struct Worker<S: Sink> {
     unusable: BTreeSet<ShardId>,
     /// Whether it was said that nobody can tell where reading began.
     complained_of_start: bool,
+    told_of_waiting: bool,
 }
 
 /// Why a round broke off.
@@ -105,6 +106,7 @@ impl<S: Sink> Worker<S> {
             told_at: None,
             unusable: BTreeSet::new(),
             complained_of_start: false,
+            told_of_waiting: false,
         }
     }
 
@@ -175,8 +177,8 @@ impl<S: Sink> Worker<S> {
     /// Looks, decides, acts. Says whether to end at the tip was asked for and everything is there.
     async fn round(&mut self) -> Result<bool, RoundFailed> {
         let (mut rows, mut still) = self.look().await?;
-        if self.shared.config.start_at == StartAt::Latest && rows.start.is_none() {
-            self.decide_start(&rows).await?;
+        let is_to_be_decided = self.shared.config.start_at != StartAt::TrimHorizon && rows.start.is_none();
+        if is_to_be_decided && self.decide_start(&rows).await? {
             (rows, still) = self.look().await?;
             if rows.start.is_none() && !std::mem::replace(&mut self.complained_of_start, true) {
                 tracing::error!(
@@ -260,12 +262,19 @@ impl<S: Sink> Worker<S> {
     }
 
     /// When reading begins is decided once, before the first lease is written: workers that start together, or after one that
-    /// stopped on the way, would each know another time, and what came between would be read of some shards only.
-    async fn decide_start(&self, rows: &Rows) -> Result<(), RoundFailed> {
+    /// stopped on the way, would each know another time, and what came between would be read of some shards only. Says
+    /// whether it is decided: the service takes no time that is still to come.
+    async fn decide_start(&mut self, rows: &Rows) -> Result<bool, RoundFailed> {
         let shared = &self.shared;
         let now = service_time(&shared.kinesis, &shared.config.stream).await?;
-        shared.table.start(began_at(rows, now)).await?;
-        Ok(())
+        let Some(time) = begins_at(shared.config.start_at, rows, now) else {
+            if !std::mem::replace(&mut self.told_of_waiting, true) {
+                tracing::info!(stream = %shared.config.stream, "reading begins at a time that is still to come");
+            }
+            return Ok(false);
+        };
+        shared.table.start(time).await?;
+        Ok(true)
     }
 
     /// Where reading begins; `None` when that is not decided yet.

@@ -12,6 +12,7 @@ use super::words::{listed, shortened, similar, suggestion, what_it_is};
 use super::yaml::{Node, NodeKind};
 use super::{Document, Finding, Severity, Span};
 use crate::spec::patterns;
+use crate::units;
 
 /// What is wrong with a resource's shape.
 pub(super) struct Shape {
@@ -147,7 +148,9 @@ impl<'a> Walk<'a> {
             return;
         }
         self.length(schema, text, path);
-        self.pattern(schema, text, path);
+        if self.pattern(schema, text, path) {
+            self.day(schema, text, path);
+        }
     }
 
     fn length(&mut self, schema: &Value, text: &str, path: &Path) {
@@ -169,8 +172,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn pattern(&mut self, schema: &'a Value, text: &str, path: &Path) {
-        let Some(pattern) = schema["pattern"].as_str() else { return };
+    /// The API server refuses days that are in no calendar; the pattern of a time does not know them.
+    fn day(&mut self, schema: &Value, text: &str, path: &Path) {
+        if schema["format"] == "date-time" && units::time(text).is_err() {
+            let message = format!("`{}` is {text:?}, and its month has no such day", name(path));
+            self.error("no_such_day", path, message, "write a day of the calendar".to_owned());
+        }
+    }
+
+    /// Says whether the text matches.
+    fn pattern(&mut self, schema: &'a Value, text: &str, path: &Path) -> bool {
+        let Some(pattern) = schema["pattern"].as_str() else { return true };
         let regex = self.patterns.entry(pattern).or_insert_with(|| Regex::new(pattern).ok());
         let matches = regex.as_ref().is_some_and(|regex| regex.is_match(text));
         if !matches && !text.is_empty() {
@@ -179,6 +191,7 @@ impl<'a> Walk<'a> {
             let cure = corrected(pattern, text).unwrap_or_else(|| format!("write {meaning}"));
             self.error("malformed", path, message, cure);
         }
+        matches
     }
 
     fn integer(&mut self, schema: &Value, node: &Node, path: &Path) {

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApiStage, PlanError, StreamPlan, millis_or, of_sink, of_source, resource_name, size_or};
 use crate::spec::{
-    Aggregation, Compression, DuplicatePolicy, KeyField, KeyType, Number, ObjectFormat, Pipeline, Sink, Source,
-    StartAt, Table, Write,
+    Aggregation, Compression, DuplicatePolicy, KeyField, KeyType, Number, ObjectFormat, Pipeline, Sink, Source, Table,
+    Write,
 };
+use crate::{spec, units};
 
 /// The configuration of one stage, complete: every default is filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,6 +94,18 @@ pub struct HttpStage {
     pub max_queued_bytes: u64,
     /// How long a client may take to send its headers, and then its body.
     pub body_timeout_millis: u64,
+}
+
+/// Where in a new stream the reading begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartAt {
+    /// With the oldest record that is kept.
+    #[default]
+    TrimHorizon,
+    /// With the first record that comes after the sink has begun.
+    Latest,
+    /// With the first record that came at this time or later, in milliseconds since 1970 in UTC.
+    Millis(i64),
 }
 
 /// A consumer of a stream with one sink.
@@ -282,7 +295,7 @@ pub(super) fn sink(pipeline: &Pipeline, sink: &Sink, stream: &str) -> Result<Sta
     let stage = SinkStage {
         stream: stream.to_owned(),
         lease_table: lease_table(pipeline, sink),
-        start_at: sink.start_at.unwrap_or_default(),
+        start_at: start_at(sink)?,
         fan_out_consumer: fan_out_consumer(pipeline, sink),
         id_field: id_field(pipeline, &sink.from),
         duplicates: duplicates(pipeline, &sink.from)?,
@@ -292,6 +305,17 @@ pub(super) fn sink(pipeline: &Pipeline, sink: &Sink, stream: &str) -> Result<Sta
         dead_letters_prefix,
     };
     Ok(config(pipeline, &sink.name, StageKind::Sink(stage)))
+}
+
+fn start_at(sink: &Sink) -> Result<StartAt, PlanError> {
+    if let Some(time) = &sink.start_time {
+        let millis = units::time(time).map(StartAt::Millis);
+        return millis.map_err(|source| PlanError::Unit { part: of_sink(sink, "startTime"), source });
+    }
+    Ok(match sink.start_at.unwrap_or_default() {
+        spec::StartAt::TrimHorizon => StartAt::TrimHorizon,
+        spec::StartAt::Latest => StartAt::Latest,
+    })
 }
 
 pub(super) fn lease_table(pipeline: &Pipeline, sink: &Sink) -> String {

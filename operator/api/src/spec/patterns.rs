@@ -78,6 +78,7 @@ pub fn meaning(pattern: &str) -> Option<&'static str> {
         units::SIZE_PATTERN => {
             "a size: a whole number of bytes above 0, or one with `Ki`, `Mi` or `Gi`, such as `64Mi`"
         }
+        units::TIME_PATTERN => "a time with its offset (RFC 3339), in quotes, such as `\"2026-11-01T00:00:00Z\"`",
         units::DURATION_PATTERN => {
             "a duration: a whole number above 0 and one of `ms`, `s`, `m`, `h`, `d`, such as `5m`"
         }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::units;
+
 use super::{DeletionPolicy, Existing, StageTemplate, patterns};
 
 /// How many attributes `set` or `add` may name.
@@ -24,6 +26,11 @@ pub struct Sink {
     /// Where the sink begins to read when it is new. Default `TrimHorizon`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_at: Option<StartAt>,
+    /// When the first record came that the sink reads when it is new, in place of `startAt`: a time such as
+    /// `2026-11-01T00:00:00Z`. It is waited for if it is still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 29), regex(pattern = units::TIME_PATTERN), extend("format" = "date-time"))]
+    pub start_time: Option<String>,
     /// How the stream is read. Without it the sink asks for records, and shares what a shard answers (2 MB a second) with all
     /// others that ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -221,6 +221,11 @@ const OF_ALL: &[Case] = &[
         refused: &[(SHARDS, "        shards: 2\n        retention: 366d\n")],
     },
     Case {
+        code: "start_twice",
+        accepted: &[("      s3:\n", "      startTime: \"2026-11-01T00:00:00Z\"\n      s3:\n")],
+        refused: &[("      s3:\n", "      startAt: Latest\n      startTime: \"2026-11-01T00:00:00Z\"\n      s3:\n")],
+    },
+    Case {
         code: "dead_letters_needed",
         accepted: &[],
         refused: &[("      deadLetters:\n        bucket: acme-lake\n", "")],

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use penstock_process::{Flat, FlatRow};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -15,6 +16,15 @@ impl Fingerprint {
     ///
     /// A text is the same however it is escaped; anything else is taken as it is written. `null` is no id.
     pub(super) fn of(data: &[u8], id_field: &str) -> Option<Self> {
+        match FlatRow::read(data).map(|row| row.get(id_field)) {
+            Some(Some(Flat::Text(id))) => Some(Self::of_text(b's', id)),
+            Some(None | Some(Flat::Null)) => None,
+            // What a flat row says of the others is not how they are written.
+            _ => Self::of_any(data, id_field),
+        }
+    }
+
+    fn of_any(data: &[u8], id_field: &str) -> Option<Self> {
         let mut json = serde_json::Deserializer::from_slice(data);
         // Only up to the id: whether the rest is JSON is for the sink to say.
         IdIn(id_field).deserialize(&mut json).ok().flatten()
@@ -123,6 +133,22 @@ mod tests {
         assert_eq!(plain, of(r#" { "Quantity" : [1,{"_id":"x"}], "_id" : "a\/1" } "#));
         assert_eq!(plain, of(r#"{"_id":"x","_id":"a/1"}"#));
         assert_eq!(plain, of(r#"{"\u005fid":"a/1"}"#));
+    }
+
+    #[test]
+    fn a_quick_look_sees_what_the_json_reader_sees() {
+        for json in [
+            r#"{"_id":"a/1","Quantity":6,"Price":2.50}"#,
+            r#"{"_id":"a\u002f1","Quantity":6}"#,
+            r#"{"_id":1.0}"#,
+            r#"{"_id":null,"a":true}"#,
+            r#"{"a":"_id"}"#,
+            r#"{"_id":"x","_id":"y"}"#,
+            r#"{"nested":{"_id":"x"},"_id":"y"}"#,
+            r#"{"_id":"ä"}"#,
+        ] {
+            assert_eq!(of(json), Fingerprint::of_any(json.as_bytes(), "_id"), "{json}");
+        }
     }
 
     #[test]

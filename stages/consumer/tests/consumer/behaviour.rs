@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::harness::{World, assert_exactly_once, eventually, ok};
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pinned_range_is_applied_with_the_recipe_that_it_was_pinned_with() {
@@ -70,6 +70,21 @@ async fn a_sink_that_begins_with_what_comes_next_misses_nothing_from_then_on() {
     assert!(leases.values().all(|row| row["checkpoint"].as_s().unwrap() == "AT_TIMESTAMP"), "{leases:?}");
     // Nobody reads while these come.
     world.put(50..100).await;
+    world.run_with(config, world.sink()).at_tip().await;
+    assert_exactly_once(&world.store, ok(50..100));
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_begins_at_a_time_has_what_came_since() {
+    let world = World::start(2).await;
+    world.put(0..50).await;
+    // Arrivals are in milliseconds.
+    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    world.put(50..100).await;
+    let mut config = world.config("w");
+    config.start_at = StartAt::Millis(since_1970.as_millis().try_into().unwrap());
     world.run_with(config, world.sink()).at_tip().await;
     assert_exactly_once(&world.store, ok(50..100));
     world.stop().await;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::harness::{World, assert_stored_once, eventually, ok};
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_that_have_ended_and_shards_that_are_being_read_give_way_to_those_of_the_new_stream() {

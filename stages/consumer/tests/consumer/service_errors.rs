@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::harness::gate::{Gate, Refusal};
 use crate::harness::{Running, World, assert_exactly_once, eventually, ok};
 use futures::future::join_all;
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 
 /// More than the attempts that the SDK makes by itself, so that the consumer sees it.
 const OFTEN: u32 = 4;

@@ -7,6 +7,7 @@
 mod leaving;
 mod leftovers;
 mod month;
+mod older;
 mod page;
 mod pipeline;
 mod setting;

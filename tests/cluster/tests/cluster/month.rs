@@ -6,6 +6,7 @@ use anyhow::{bail, ensure};
 use penstock_cluster::{End, eventually};
 use serde_json::{Value, json};
 
+use crate::older;
 use crate::page;
 use crate::pipeline::{Pipeline, Templates};
 use crate::setting::{IMAGE, Setting, root};
@@ -26,7 +27,10 @@ fn rounds() -> u32 {
 #[test]
 fn a_month_of_a_shop_is_stored_once_whatever_happens_to_pods_node_operator_and_spec() {
     let Some(setting) = Setting::new("month") else { return };
-    setting.install();
+    let older = older::chart(setting.folder.path()).unwrap();
+    setting.install_chart(older.to_str().unwrap());
+    assert!(!knows_the_new_field(&setting), "the definition is the newer one already");
+    setting.done("an older chart is installed");
     setting.helm(&["test", "penstock", "--namespace", "penstock", "--timeout", "3m"]);
     setting.done("helm test passes");
 
@@ -141,7 +145,7 @@ fn operator_is_killed_and_upgraded(pipeline: &Pipeline<'_>) {
     })
     .unwrap();
     setting.done("the API server was killed, and the operator is ready again");
-    // Another version, by another name, with other values.
+    // The chart of today with another image and other values.
     setting.cluster.tag(IMAGE, "docker.io/library/penstock:next").unwrap();
     setting.helm(&[
         "upgrade",
@@ -149,7 +153,7 @@ fn operator_is_killed_and_upgraded(pipeline: &Pipeline<'_>) {
         "CHART",
         "--namespace",
         "penstock",
-        "--reuse-values",
+        "--reset-then-reuse-values",
         "--wait",
         "--timeout",
         "4m",
@@ -160,9 +164,17 @@ fn operator_is_killed_and_upgraded(pipeline: &Pipeline<'_>) {
         "--set",
         "operator.concurrency=4",
     ]);
+    assert!(knows_the_new_field(setting), "the definition came with the chart");
     pipeline.wait_until_ready();
     assert_eq!(pipeline.templates(), before, "a new version of the operator rolls nothing");
-    setting.done("the chart was upgraded");
+    setting.done("the older chart was upgraded");
+}
+
+/// Whether the API server knows the field that the older chart's definition lacks.
+fn knows_the_new_field(setting: &Setting) -> bool {
+    let path = "jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties";
+    let field = format!("{path}.{}}}", older::NEW_FIELD);
+    !setting.kubectl(&["get", "crd", "pipelines.penstock.dev", "--output", &field]).is_empty()
 }
 
 /// The containers of the operator that are ready.

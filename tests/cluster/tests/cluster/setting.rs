@@ -66,11 +66,17 @@ impl Setting {
 
     /// Installs the chart with the values that people use on kind.
     pub(crate) fn install(&self) {
+        self.install_chart("CHART");
+        self.done("the chart is installed");
+    }
+
+    /// The same with another chart.
+    pub(crate) fn install_chart(&self, chart: &str) {
         let values = root().join("examples/kind/values.yaml");
         self.helm(&[
             "install",
             "penstock",
-            "CHART",
+            chart,
             "--namespace",
             "penstock",
             "--create-namespace",
@@ -82,7 +88,6 @@ impl Setting {
             "--values",
             values.to_str().unwrap(),
         ]);
-        self.done("the chart is installed");
     }
 
     /// Runs helm; `CHART` stands for ours.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use penstock_api::plan::PipelineRef;
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 use penstock_consumer::{ConsumerConfig, ConsumerError, Summary, WorkerId};
 use penstock_contract::{Applied, Batch, Position, Pushed, Range, Recipe, Record, ShardId, Sink, SinkError};
 use penstock_runtime::{Health, Stop};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use penstock_api::plan::PipelineRef;
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 use penstock_consumer::{ConsumerConfig, FanOut, RepeatWindow, WorkerId};
 
 use super::{Event, Partition, Running, Then, World, sink_name, table_name};

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Context as _;
 use aws_sdk_dynamodb::types::AttributeValue;
+use penstock_api::plan::StartAt;
 use penstock_api::plan::{DynamoDbTarget, TableTarget, WriteTarget};
-use penstock_api::spec::StartAt;
 use penstock_contract::{Record, ShardId};
 use penstock_dynamodb::DynamoDbSink;
 use sha2::{Digest as _, Sha256};

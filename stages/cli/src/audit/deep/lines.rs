@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use penstock_api::plan::ObjectStoreTarget;
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 use penstock_contract::{Position, Record, ShardId};
 use penstock_raw_storage::{MemoryBudget, RawStorageSink};
 

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::types::{
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, Shard, StreamStatus};
 use penstock_api::plan::PipelineRef;
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 use penstock_consumer::{Clients, ConsumerConfig, ConsumerError, Summary, WorkerId};
 use penstock_contract::ShardId;
 use penstock_embedded::{Engines, Limits, Options};

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use aws_sdk_s3::Client;
+use penstock_api::plan::StartAt;
 use penstock_api::plan::{ObjectStoreTarget, PipelineRef, SinkStage, SinkTarget};
-use penstock_api::spec::{Compression, ObjectFormat, StartAt};
+use penstock_api::spec::{Compression, ObjectFormat};
 use penstock_contract::{ArrivalMillis, Batch as _, Position, Range, Record, Sequence, ShardId, Sink as _};
 use penstock_raw_storage::{MemoryBudget, ObjectBatch, RawStorageSink};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use penstock_api::plan::PipelineRef;
-use penstock_api::spec::StartAt;
+use penstock_api::plan::StartAt;
 use penstock_consumer::{ConsumerConfig, WorkerId};
 use penstock_contract::{Applied, Batch, Position, Pushed, Range, Recipe, Record, ShardId, Sink, SinkError};
 use penstock_runtime::{Health, Stop};

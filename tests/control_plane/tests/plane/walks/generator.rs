@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
 use penstock_api::spec::{
-    Aggregation, ApiKeys, Auth, Aws, Buffer, Compression, DeadLetters, DeletionPolicy, DynamoDb, FanOut, GROUP, Http,
-    HttpLimits, KIND, KeyField, KeyType, Kinesis, Metadata, Number, Pipeline, PipelineSpec, Reading, Rotate, S3, Sink,
-    Source, StageResources, StageTemplate, StartAt, StreamMode, Suspend, Table, TaintEffect, Toleration,
-    TolerationOperator, VERSION, Write,
+    Aggregation, Api, ApiKeys, Auth, Aws, Buffer, Compression, Cors, DeadLetters, DeletionPolicy, DynamoDb, FanOut,
+    GROUP, Http, HttpLimits, KIND, KeyField, KeyType, Kinesis, Metadata, Number, Pipeline, PipelineSpec, RateLimit,
+    Reading, Rotate, S3, Sink, Source, StageResources, StageTemplate, StartAt, StreamMode, Suspend, Table, TaintEffect,
+    Toleration, TolerationOperator, Ttl, VERSION, Write,
 };
 use penstock_control_plane::Manifest;
 use serde_json::json;
@@ -18,6 +18,7 @@ use serde_json::json;
 const BUFFERS: usize = 3;
 const SOURCES: usize = 4;
 const SINKS: usize = 6;
+const APIS: usize = 2;
 
 /// A walk through valid Pipelines.
 pub(super) struct Walk {
@@ -26,6 +27,8 @@ pub(super) struct Walk {
     buffers: BTreeMap<usize, Kinesis>,
     sources: BTreeMap<usize, Source>,
     sinks: BTreeMap<usize, Sink>,
+    /// What they answer follows from the sinks.
+    apis: BTreeMap<usize, Api>,
     suspend: Option<Suspend>,
 }
 
@@ -37,6 +40,7 @@ impl Walk {
             buffers: BTreeMap::new(),
             sources: BTreeMap::new(),
             sinks: BTreeMap::new(),
+            apis: BTreeMap::new(),
             suspend: None,
         };
         for _ in 0..walk.rng.usize(2..8) {
@@ -60,7 +64,7 @@ impl Walk {
     }
 
     fn change(&mut self) {
-        match self.rng.u8(0..12) {
+        match self.rng.u8(0..13) {
             0..3 => self.toggle_sink(),
             3..5 => self.toggle_source(),
             5..7 => {
@@ -74,6 +78,7 @@ impl Walk {
                 let number = self.rng.usize(0..BUFFERS);
                 self.buffers.remove(&number);
             }
+            11 => self.toggle_api(),
             _ => self.suspend = [None, None, Some(Suspend::Now), Some(Suspend::Drain)][self.rng.usize(0..4)],
         }
     }
@@ -91,6 +96,14 @@ impl Walk {
         if self.sources.remove(&number).is_none() {
             let source = self.source(number);
             self.sources.insert(number, source);
+        }
+    }
+
+    fn toggle_api(&mut self) {
+        let number = self.rng.usize(0..APIS);
+        if self.apis.remove(&number).is_none() {
+            let api = self.api(number);
+            self.apis.insert(number, api);
         }
     }
 
@@ -153,11 +166,39 @@ impl Walk {
                 sources: self.sources.values().cloned().collect(),
                 buffers: self.buffers.iter().map(buffer).collect(),
                 sinks: self.sinks.values().cloned().collect(),
-                apis: None,
+                apis: self.apis(),
                 suspend: self.suspend,
             },
         };
         Manifest(serde_json::to_value(pipeline).unwrap())
+    }
+
+    /// With a route for each table that sinks put items into; none where no sink does.
+    fn apis(&self) -> Option<Vec<Api>> {
+        let tables =
+            self.sinks.values().filter_map(|sink| sink.dynamodb.as_ref()).flat_map(|dynamodb| &dynamodb.tables);
+        let puts: Vec<_> = tables.filter(|table| table.write == Write::Put).collect();
+        let route = |table: &&Table| {
+            let route = json!({ "path": format!("/{}/{{a}}", table.name), "table": table.name });
+            serde_json::from_value(route).unwrap()
+        };
+        let with_routes = |api: &Api| Api { routes: puts.iter().map(route).collect(), ..api.clone() };
+        (!puts.is_empty() && !self.apis.is_empty()).then(|| self.apis.values().map(with_routes).collect())
+    }
+
+    fn api(&mut self, number: usize) -> Api {
+        let limits = json!({ "requests": self.rng.u8(1..100), "timeout": "5s" });
+        Api {
+            name: format!("api-{number}"),
+            auth: self.maybe(|_| Auth { api_keys: ApiKeys { secret_name: "ecommerce-keys".to_owned() } }),
+            rate_limit: self.maybe(|rng| RateLimit { requests_per_second: rng.i32(1..100), burst: None }),
+            cors: self.maybe(|_| Cors { origins: vec!["https://shop.example".to_owned()], max_age: None }),
+            limits: self.maybe(|_| serde_json::from_value(limits).unwrap()),
+            routes: Vec::new(),
+            replicas: self.maybe(|rng| rng.i32(1..4)),
+            suspend: self.maybe(Rng::bool),
+            template: self.template(),
+        }
     }
 
     fn kinesis(&mut self) -> Kinesis {
@@ -211,10 +252,12 @@ impl Walk {
             bucket: "acme-lake".to_owned(),
             prefix: rng.bool().then(|| "refused/".to_owned()),
         };
+        let start = self.rng.usize(0..4);
         Sink {
             name: format!("sink-{number}"),
             from: buffer_name(number % BUFFERS),
-            start_at: self.maybe(|rng| if rng.bool() { StartAt::TrimHorizon } else { StartAt::Latest }),
+            start_at: [None, None, Some(StartAt::TrimHorizon), Some(StartAt::Latest)][start],
+            start_time: (start == 0).then(|| "2026-11-01T00:00:00Z".to_owned()),
             reading: self.maybe(|rng| Reading { fan_out: rng.bool().then(FanOut::default) }),
             process: self.maybe(|rng| programs[rng.usize(0..programs.len())].to_owned()),
             s3: is_s3.then(|| self.s3()),
@@ -240,14 +283,14 @@ impl Walk {
     }
 
     fn dynamodb(&mut self, number: usize) -> DynamoDb {
-        let mut tables = vec![self.table(format!("table-{number}-put"), Write::Put)];
+        let mut tables = vec![self.table(number, Write::Put)];
         if self.rng.bool() {
-            tables.push(self.table(format!("table-{number}-sums"), Write::Aggregate));
+            tables.push(self.table(number, Write::Aggregate));
         }
         DynamoDb { tables }
     }
 
-    fn table(&mut self, name: String, write: Write) -> Table {
+    fn table(&mut self, number: usize, write: Write) -> Table {
         let key = |field: &str| KeyField {
             field: Some(field.to_owned()),
             template: None,
@@ -256,7 +299,7 @@ impl Walk {
         };
         let sums = write == Write::Aggregate;
         Table {
-            name,
+            name: format!("table-{number}-{}", if sums { "sums" } else { "put" }),
             when: self.maybe(|_| "exists(.a)".to_owned()),
             partition: key("a"),
             sort: (!sums).then(|| key("b")),
@@ -266,7 +309,7 @@ impl Walk {
                 let amount = if self.rng.bool() { Number::Constant(1) } else { Number::Field("d".to_owned()) };
                 BTreeMap::from([("sum".to_owned(), amount)])
             }),
-            ttl: None,
+            ttl: (!sums && number.is_multiple_of(2)).then(|| Ttl { field: "expires".to_owned() }),
             // Absent means left as it is, so a walk would not come to what a fresh deployment gives.
             billing: None,
             point_in_time_recovery: None,

@@ -1,0 +1,1 @@
+//! Only the benchmark is of use here: see `benches/loops.rs`.
