@@ -11,15 +11,31 @@ use penstock_operator::validate::validate;
 use penstock_operator::{Pipeline, Settings};
 use serde_json::{Value, json};
 
-fn examples() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let mut examples: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("pipeline.yaml"))
-        .filter(|file| file.is_file())
-        .collect();
-    examples.sort();
-    examples
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+/// All Pipelines among the examples. Those in `testdata` are no examples of what to write.
+fn examples(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() && !entry.ends_with("testdata") {
+            found.extend(examples(&entry));
+        } else if entry.extension().is_some_and(|extension| extension == "yaml")
+            && std::fs::read_to_string(&entry).unwrap().lines().any(|line| line == "kind: Pipeline")
+        {
+            found.push(entry);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `ecommerce` for `ecommerce/pipeline.yaml`, `ecommerce-analytics` for `ecommerce/analytics.yaml`.
+fn name(file: &Path) -> String {
+    let path = file.strip_prefix(root()).unwrap().with_extension("");
+    let parts = path.iter().map(|part| part.to_str().unwrap()).filter(|part| *part != "pipeline");
+    parts.collect::<Vec<_>>().join("-")
 }
 
 fn children(file: &Path) -> String {
@@ -39,15 +55,15 @@ fn children(file: &Path) -> String {
 
 #[test]
 fn the_children_of_every_example_are_what_they_were() {
-    assert!(examples().len() >= 2);
+    let examples = examples(&root());
+    assert!(examples.len() >= 5, "{examples:?}");
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("golden");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        for file in examples() {
-            let name = file.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-            insta::assert_snapshot!(name, children(&file));
+        for file in examples {
+            insta::assert_snapshot!(name(&file), children(&file));
         }
     });
 }

@@ -12,6 +12,7 @@ mod leaders;
 mod life;
 mod page;
 mod rights;
+mod secrets;
 mod skipped;
 mod story;
 mod telemetry;
