@@ -21,6 +21,9 @@ use crate::process::{self, cargo};
 
 /// They take minutes, and are compiled first, so that the others are compiled meanwhile.
 const LONG: [&str; 8] = ["plane", "cluster", "argocd", "scale", "page", "kcl", "engines", "simulation"];
+/// The project's own programs that tests run. Cargo builds them only for the tests of their own packages.
+const RUN_BY_TESTS: [&str; 8] =
+    ["--bin", "penstock", "--bin", "penstock-operator", "--bin", "xtask", "--example", "engines"];
 /// No program of them runs for so long unless it hangs.
 const LIMIT: Duration = Duration::from_secs(40 * 60);
 const LOOKS: Duration = Duration::from_millis(50);
@@ -40,8 +43,8 @@ struct Program {
 /// # Errors
 /// When something cannot be compiled, or `beside` fails, or a program does; all of them run also after one has failed.
 pub(crate) fn run_all(beside: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    // They run the project's own programs.
-    process::run(&mut cargo(["build", "--release", "--locked", "--workspace", "--bins", "--examples"]))?;
+    let mut run_by_tests = cargo(["build", "--release", "--locked", "--workspace"]);
+    process::run(run_by_tests.args(RUN_BY_TESTS))?;
     let (built, to_run) = channel();
     let (to_run, given_up) = (Mutex::new(to_run), AtomicBool::new(false));
     let (others, failed) = thread::scope(|scope| {
