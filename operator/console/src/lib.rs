@@ -35,6 +35,7 @@ mod watch;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -68,26 +69,28 @@ impl ConsoleError {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve(
+pub fn serve(
     addr: SocketAddr,
     access: Access,
     subjects: Arc<dyn Subjects>,
     stop: CancellationToken,
-) -> Result<SocketAddr, ConsoleError> {
-    let failed = |source| ConsoleError { addr, source };
-    let listener = TcpListener::bind(addr).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    let watch = Arc::new(Watch::new(subjects));
-    let watching = Arc::clone(&watch);
-    let until = stop.clone();
-    tokio::spawn(async move { watching.run(until).await });
-    let routes = routes::Routes { watch, peek: Arc::new(peek::Peek::new()) };
-    let router = routes::router(routes, access);
-    tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the page is not served any more");
-        }
-    });
-    Ok(bound)
+) -> BoxFuture<'static, Result<SocketAddr, ConsoleError>> {
+    Box::pin(async move {
+        let failed = |source| ConsoleError { addr, source };
+        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let watch = Arc::new(Watch::new(subjects));
+        let watching = Arc::clone(&watch);
+        let until = stop.clone();
+        tokio::spawn(async move { watching.run(until).await });
+        let routes = routes::Routes { watch, peek: Arc::new(peek::Peek::new()) };
+        let router = routes::router(routes, access);
+        tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the page is not served any more");
+            }
+        });
+        Ok(bound)
+    })
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt as _};
 use tokio::net::TcpListener;
 
 use crate::dynamodb::{DynamoDb, DynamoDbError};
@@ -98,7 +99,12 @@ impl Engines {
     ///
     /// # Errors
     /// When another process holds the folder, when the address is taken, or when a store cannot be opened.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
+    pub fn start(options: Options) -> BoxFuture<'static, Result<Self, StartError>> {
+        // Boxed: the body of an `async fn` would be compiled again by every crate that awaits it.
+        Self::open(options).boxed()
+    }
+
+    async fn open(options: Options) -> Result<Self, StartError> {
         let folder = Folder::take(&options.data_dir)?;
         let listener = TcpListener::bind(options.listen)
             .await

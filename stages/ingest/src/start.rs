@@ -122,7 +122,12 @@ impl Ingest {
     ///
     /// # Errors
     /// When the schema or the key's template is not valid, or the address cannot be listened on.
-    pub async fn start(stage: HttpStage, context: IngestContext) -> Result<Running, IngestError> {
+    pub fn start(stage: HttpStage, context: IngestContext) -> BoxFuture<'static, Result<Running, IngestError>> {
+        // Boxed: the body of an `async fn` would be compiled again by every crate that awaits it.
+        Self::begin(stage, context).boxed()
+    }
+
+    async fn begin(stage: HttpStage, context: IngestContext) -> Result<Running, IngestError> {
         let rules = rules(&stage)?;
         let (listener, local_addr) =
             listen(context.listen).await.map_err(|source| IngestError::Listen { addr: context.listen, source })?;

@@ -117,7 +117,12 @@ impl Api {
     ///
     /// # Errors
     /// When a route cannot be used, or the address cannot be listened on.
-    pub async fn start(stage: ApiStage, context: ApiContext) -> Result<Running, ApiError> {
+    pub fn start(stage: ApiStage, context: ApiContext) -> BoxFuture<'static, Result<Running, ApiError>> {
+        // Boxed: the body of an `async fn` would be compiled again by every crate that awaits it.
+        Self::begin(stage, context).boxed()
+    }
+
+    async fn begin(stage: ApiStage, context: ApiContext) -> Result<Running, ApiError> {
         let routes = compile(&stage).map_err(ApiError::Routes)?;
         let keys = stage.api_keys_secret.is_some().then_some(context.api_keys);
         let secrets = keys.as_ref().map(ApiKeys::digests).unwrap_or_default();

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +28,17 @@ pub struct AdminError {
 ///
 /// # Errors
 /// When the address cannot be bound.
-pub async fn serve_admin(
+pub fn serve_admin(
+    addr: SocketAddr,
+    health: Health,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> BoxFuture<'static, Result<SocketAddr, AdminError>> {
+    // Boxed: the body of an `async fn` would be compiled again by every crate that awaits it.
+    Box::pin(serve(addr, health, metrics, stop))
+}
+
+async fn serve(
     addr: SocketAddr,
     health: Health,
     metrics: Metrics,

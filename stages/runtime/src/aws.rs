@@ -7,6 +7,7 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::tls;
+use futures::future::BoxFuture;
 use penstock_api::plan::AwsTarget;
 
 /// How long one attempt of one call may take.
@@ -34,7 +35,7 @@ impl Aws {
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let loader = Self::loader(target).http_client(client);
-        Self { config: loader.load().await, path_style: target.endpoint_url.is_some() }
+        Self { config: load(loader).await, path_style: target.endpoint_url.is_some() }
     }
 
     /// For engines on this machine: plain HTTP, and credentials that they do not look at.
@@ -43,7 +44,7 @@ impl Aws {
         let client = aws_smithy_http_client::Builder::new().build_http();
         let credentials = Credentials::new("local", "local", None, None, "penstock");
         let loader = Self::loader(&target).http_client(client).credentials_provider(credentials);
-        Self { config: loader.load().await, path_style: true }
+        Self { config: load(loader).await, path_style: true }
     }
 
     fn loader(target: &AwsTarget) -> aws_config::ConfigLoader {
@@ -62,4 +63,9 @@ impl Aws {
             None => loader,
         }
     }
+}
+
+/// Boxed: the body of an `async fn` is compiled again by every crate that awaits it, and this one is large.
+fn load(loader: aws_config::ConfigLoader) -> BoxFuture<'static, SdkConfig> {
+    Box::pin(loader.load())
 }

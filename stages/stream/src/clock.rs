@@ -9,8 +9,8 @@ use aws_sdk_kinesis::error::BoxError;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 use penstock_contract::ArrivalMillis;
 
-use crate::StreamError;
 use crate::error::call;
+use crate::{Call, StreamError};
 
 /// Asks what time it is at the service: the clock that arrival times are of, whatever this machine's clock says.
 ///
@@ -18,13 +18,15 @@ use crate::error::call;
 ///
 /// # Errors
 /// When the call does not succeed, or its answer has no date.
-pub async fn service_time(client: &Client, stream: &str) -> Result<ArrivalMillis, StreamError> {
-    let doing = || format!("asking for the time at stream {stream}");
-    let date = Date::default();
-    let request = client.list_shards().stream_name(stream).max_results(1).customize().interceptor(date.clone());
-    call(doing, request.send()).await?;
-    let no_date = || StreamError::Answer { doing: doing(), message: "it comes without a `Date`".to_owned() };
-    date.read().ok_or_else(no_date)
+pub fn service_time<'a>(client: &'a Client, stream: &'a str) -> Call<'a, ArrivalMillis> {
+    Box::pin(async move {
+        let doing = || format!("asking for the time at stream {stream}");
+        let date = Date::default();
+        let request = client.list_shards().stream_name(stream).max_results(1).customize().interceptor(date.clone());
+        call(doing, request.send()).await?;
+        let no_date = || StreamError::Answer { doing: doing(), message: "it comes without a `Date`".to_owned() };
+        date.read().ok_or_else(no_date)
+    })
 }
 
 /// The date of an answer.

@@ -13,7 +13,7 @@ use penstock_contract::{Sequence, ShardId};
 
 use crate::error::{call, classify};
 use crate::read::{child_shard, stream_records};
-use crate::{ChildShard, ErrorKind, StartingAt, StreamError, StreamRecord};
+use crate::{Call, ChildShard, ErrorKind, StartingAt, StreamError, StreamRecord};
 
 /// An event comes every five seconds also when there are no records. After so many that did not, nobody is there any more.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -53,11 +53,13 @@ pub struct Subscription {
 ///
 /// # Errors
 /// When the call does not succeed.
-pub async fn stream_arn(client: &Client, stream: &str) -> Result<String, StreamError> {
-    let doing = || format!("looking up stream {stream}");
-    let answer = call(doing, client.describe_stream_summary().stream_name(stream).send()).await?;
-    let arn = answer.stream_description_summary().map(|summary| summary.stream_arn().to_owned());
-    arn.ok_or_else(|| StreamError::Answer { doing: doing(), message: "it describes no stream".to_owned() })
+pub fn stream_arn<'a>(client: &'a Client, stream: &'a str) -> Call<'a, String> {
+    Box::pin(async move {
+        let doing = || format!("looking up stream {stream}");
+        let answer = call(doing, client.describe_stream_summary().stream_name(stream).send()).await?;
+        let arn = answer.stream_description_summary().map(|summary| summary.stream_arn().to_owned());
+        arn.ok_or_else(|| StreamError::Answer { doing: doing(), message: "it describes no stream".to_owned() })
+    })
 }
 
 /// Registers a consumer. One that is there already is refused with [`ErrorKind::ResourceInUse`].
@@ -67,9 +69,11 @@ pub async fn stream_arn(client: &Client, stream: &str) -> Result<String, StreamE
 ///
 /// # Errors
 /// When the call does not succeed.
-pub async fn register_consumer(client: &Client, stream_arn: &str, name: &str) -> Result<(), StreamError> {
-    let doing = || format!("registering consumer {name} with {stream_arn}");
-    call(doing, client.register_stream_consumer().stream_arn(stream_arn).consumer_name(name).send()).await.map(drop)
+pub fn register_consumer<'a>(client: &'a Client, stream_arn: &'a str, name: &'a str) -> Call<'a, ()> {
+    Box::pin(async move {
+        let doing = || format!("registering consumer {name} with {stream_arn}");
+        call(doing, client.register_stream_consumer().stream_arn(stream_arn).consumer_name(name).send()).await.map(drop)
+    })
 }
 
 /// Looks a consumer up; `None` when none of the name is registered.
@@ -78,22 +82,24 @@ pub async fn register_consumer(client: &Client, stream_arn: &str, name: &str) ->
 ///
 /// # Errors
 /// When the call does not succeed.
-pub async fn describe_consumer(
-    client: &Client,
-    stream_arn: &str,
-    name: &str,
-) -> Result<Option<RegisteredConsumer>, StreamError> {
-    let doing = || format!("looking up consumer {name} of {stream_arn}");
-    let request = client.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
-    let answer = match call(doing, request.send()).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        answer => answer?,
-    };
-    let described = answer
-        .consumer_description()
-        .ok_or_else(|| StreamError::Answer { doing: doing(), message: "it describes no consumer".to_owned() })?;
-    let is_active = *described.consumer_status() == ConsumerStatus::Active;
-    Ok(Some(RegisteredConsumer { arn: described.consumer_arn().to_owned(), is_active }))
+pub fn describe_consumer<'a>(
+    client: &'a Client,
+    stream_arn: &'a str,
+    name: &'a str,
+) -> Call<'a, Option<RegisteredConsumer>> {
+    Box::pin(async move {
+        let doing = || format!("looking up consumer {name} of {stream_arn}");
+        let request = client.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
+        let answer = match call(doing, request.send()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            answer => answer?,
+        };
+        let described = answer
+            .consumer_description()
+            .ok_or_else(|| StreamError::Answer { doing: doing(), message: "it describes no consumer".to_owned() })?;
+        let is_active = *described.consumer_status() == ConsumerStatus::Active;
+        Ok(Some(RegisteredConsumer { arn: described.consumer_arn().to_owned(), is_active }))
+    })
 }
 
 /// Takes a registration away; one that is gone already is as good.
@@ -102,12 +108,14 @@ pub async fn describe_consumer(
 ///
 /// # Errors
 /// When the call does not succeed.
-pub async fn deregister_consumer(client: &Client, consumer_arn: &str) -> Result<(), StreamError> {
-    let doing = || format!("deregistering consumer {consumer_arn}");
-    match call(doing, client.deregister_stream_consumer().consumer_arn(consumer_arn).send()).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        done => done.map(drop),
-    }
+pub fn deregister_consumer<'a>(client: &'a Client, consumer_arn: &'a str) -> Call<'a, ()> {
+    Box::pin(async move {
+        let doing = || format!("deregistering consumer {consumer_arn}");
+        match call(doing, client.deregister_stream_consumer().consumer_arn(consumer_arn).send()).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            done => done.map(drop),
+        }
+    })
 }
 
 /// Subscribes to a shard. An earlier subscription of the same consumer ends by it, unless that began less than five seconds
@@ -118,21 +126,23 @@ pub async fn deregister_consumer(client: &Client, consumer_arn: &str) -> Result<
 ///
 /// # Errors
 /// When the call does not succeed.
-pub async fn subscribe(
-    client: &Client,
-    consumer_arn: &str,
-    shard: &ShardId,
-    starting_at: &StartingAt,
-) -> Result<Subscription, StreamError> {
-    let doing = || format!("subscribing to shard {shard} as {consumer_arn}");
-    let position = position(starting_at).map_err(|message| StreamError::Answer { doing: doing(), message })?;
-    let request = client.subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard.as_str());
-    // Who does not read for a while because the sink is slow is no stalled stream.
-    let patient =
-        aws_sdk_kinesis::config::Builder::new().stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    let sent = request.starting_position(position).customize().config_override(patient).send();
-    let answer = call(doing, sent).await?;
-    Ok(Subscription { answer, shard: shard.clone() })
+pub fn subscribe<'a>(
+    client: &'a Client,
+    consumer_arn: &'a str,
+    shard: &'a ShardId,
+    starting_at: &'a StartingAt,
+) -> Call<'a, Subscription> {
+    Box::pin(async move {
+        let doing = || format!("subscribing to shard {shard} as {consumer_arn}");
+        let position = position(starting_at).map_err(|message| StreamError::Answer { doing: doing(), message })?;
+        let request = client.subscribe_to_shard().consumer_arn(consumer_arn).shard_id(shard.as_str());
+        // Who does not read for a while because the sink is slow is no stalled stream.
+        let patient = aws_sdk_kinesis::config::Builder::new()
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        let sent = request.starting_position(position).customize().config_override(patient).send();
+        let answer = call(doing, sent).await?;
+        Ok(Subscription { answer, shard: shard.clone() })
+    })
 }
 
 impl Subscription {

@@ -20,6 +20,12 @@ mod shards;
 mod user_records;
 mod write;
 
+use std::pin::Pin;
+
+/// A call on its way. Boxed: the body of an `async fn` is compiled again by every crate that awaits it, and that of a call to AWS
+/// is large.
+pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, StreamError>> + Send + 'a>>;
+
 pub use clock::service_time;
 pub use error::{ErrorKind, StreamError};
 pub use fan_out::{

@@ -8,9 +8,9 @@ use aws_sdk_kinesis::types::{self, Record, ShardIteratorType};
 use bytes::Bytes;
 use penstock_contract::{ArrivalMillis, Sequence, ShardId};
 
-use crate::StreamError;
 use crate::aggregate::digests_match;
 use crate::error::call;
+use crate::{Call, StreamError};
 
 /// The most stream records that one call answers (GetRecords API reference).
 pub const MAX_RECORDS_PER_READ: i32 = 10_000;
@@ -87,30 +87,32 @@ impl ReadAnswer {
 ///
 /// # Errors
 /// When the call does not succeed.
-pub async fn get_shard_iterator(
-    client: &Client,
-    stream: &str,
-    shard: &ShardId,
-    starting_at: &StartingAt,
-) -> Result<ShardIterator, StreamError> {
-    let doing = || format!("getting an iterator for shard {shard} of stream {stream}");
-    let request = client.get_shard_iterator().stream_name(stream).shard_id(shard.as_str());
-    let request = match starting_at {
-        StartingAt::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
-        StartingAt::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
-        StartingAt::AtTimestamp(at) => {
-            request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(at.0))
-        }
-        StartingAt::At(sequence) => {
-            request.shard_iterator_type(ShardIteratorType::AtSequenceNumber).starting_sequence_number(sequence.as_str())
-        }
-        StartingAt::After(sequence) => request
-            .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
-            .starting_sequence_number(sequence.as_str()),
-    };
-    let answer = call(doing, request.send()).await?;
-    iterator(answer.shard_iterator)
-        .ok_or_else(|| StreamError::Answer { doing: doing(), message: "it holds no iterator".to_owned() })
+pub fn get_shard_iterator<'a>(
+    client: &'a Client,
+    stream: &'a str,
+    shard: &'a ShardId,
+    starting_at: &'a StartingAt,
+) -> Call<'a, ShardIterator> {
+    Box::pin(async move {
+        let doing = || format!("getting an iterator for shard {shard} of stream {stream}");
+        let request = client.get_shard_iterator().stream_name(stream).shard_id(shard.as_str());
+        let request = match starting_at {
+            StartingAt::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            StartingAt::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
+            StartingAt::AtTimestamp(at) => {
+                request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(at.0))
+            }
+            StartingAt::At(sequence) => request
+                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
+                .starting_sequence_number(sequence.as_str()),
+            StartingAt::After(sequence) => request
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .starting_sequence_number(sequence.as_str()),
+        };
+        let answer = call(doing, request.send()).await?;
+        iterator(answer.shard_iterator)
+            .ok_or_else(|| StreamError::Answer { doing: doing(), message: "it holds no iterator".to_owned() })
+    })
 }
 
 /// Reads at most `limit` stream records (1 to [`MAX_RECORDS_PER_READ`]).
@@ -121,16 +123,18 @@ pub async fn get_shard_iterator(
 ///
 /// # Errors
 /// When the call does not succeed; [`crate::ErrorKind::ExpiredIterator`] after five minutes.
-pub async fn get_records(client: &Client, iterator_: &ShardIterator, limit: i32) -> Result<ReadAnswer, StreamError> {
-    let doing = || "reading records".to_owned();
-    let request = client.get_records().shard_iterator(&iterator_.0).limit(limit.clamp(1, MAX_RECORDS_PER_READ));
-    let answer = call(doing, request.send()).await?;
-    let records = stream_records(answer.records);
-    Ok(ReadAnswer {
-        records: records.map_err(|message| StreamError::Answer { doing: doing(), message })?,
-        next_iterator: iterator(answer.next_shard_iterator),
-        child_shards: answer.child_shards.unwrap_or_default().iter().map(child_shard).collect(),
-        millis_behind_latest: answer.millis_behind_latest,
+pub fn get_records<'a>(client: &'a Client, iterator_: &'a ShardIterator, limit: i32) -> Call<'a, ReadAnswer> {
+    Box::pin(async move {
+        let doing = || "reading records".to_owned();
+        let request = client.get_records().shard_iterator(&iterator_.0).limit(limit.clamp(1, MAX_RECORDS_PER_READ));
+        let answer = call(doing, request.send()).await?;
+        let records = stream_records(answer.records);
+        Ok(ReadAnswer {
+            records: records.map_err(|message| StreamError::Answer { doing: doing(), message })?,
+            next_iterator: iterator(answer.next_shard_iterator),
+            child_shards: answer.child_shards.unwrap_or_default().iter().map(child_shard).collect(),
+            millis_behind_latest: answer.millis_behind_latest,
+        })
     })
 }
 

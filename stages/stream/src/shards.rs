@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::{self, ShardFilterType};
 use penstock_contract::{ArrivalMillis, Sequence, ShardId};
 
 use crate::error::call;
-use crate::{HashKey, StreamError};
+use crate::{Call, HashKey, StreamError};
 
 /// The most shards in one answer (ListShards API reference).
 const MAX_SHARDS_PER_PAGE: i32 = 10_000;
@@ -80,29 +80,31 @@ pub enum ShardFilter {
 ///
 /// # Errors
 /// When a page cannot be had.
-pub async fn list_shards(client: &Client, stream: &str, filter: &ShardFilter) -> Result<Vec<Shard>, StreamError> {
-    let doing = || format!("listing the shards of stream {stream}");
-    let mut shards = Vec::new();
-    let mut token: Option<String> = None;
-    for _ in 0..MAX_PAGES {
-        let request = client.list_shards();
-        let request = match token.take() {
-            Some(token) => request.next_token(token).max_results(MAX_SHARDS_PER_PAGE),
-            None => request
-                .stream_name(stream)
-                .max_results(MAX_SHARDS_PER_PAGE)
-                .shard_filter(filter.to_sdk().map_err(|message| StreamError::Answer { doing: doing(), message })?),
-        };
-        let answer = call(doing, request.send()).await?;
-        for shard in answer.shards() {
-            shards.push(from_sdk(shard).map_err(|message| StreamError::Answer { doing: doing(), message })?);
+pub fn list_shards<'a>(client: &'a Client, stream: &'a str, filter: &'a ShardFilter) -> Call<'a, Vec<Shard>> {
+    Box::pin(async move {
+        let doing = || format!("listing the shards of stream {stream}");
+        let mut shards = Vec::new();
+        let mut token: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let request = client.list_shards();
+            let request = match token.take() {
+                Some(token) => request.next_token(token).max_results(MAX_SHARDS_PER_PAGE),
+                None => request
+                    .stream_name(stream)
+                    .max_results(MAX_SHARDS_PER_PAGE)
+                    .shard_filter(filter.to_sdk().map_err(|message| StreamError::Answer { doing: doing(), message })?),
+            };
+            let answer = call(doing, request.send()).await?;
+            for shard in answer.shards() {
+                shards.push(from_sdk(shard).map_err(|message| StreamError::Answer { doing: doing(), message })?);
+            }
+            match answer.next_token {
+                Some(next) if !next.is_empty() => token = Some(next),
+                _ => return Ok(shards),
+            }
         }
-        match answer.next_token {
-            Some(next) if !next.is_empty() => token = Some(next),
-            _ => return Ok(shards),
-        }
-    }
-    Err(StreamError::Answer { doing: doing(), message: format!("there was still more after {MAX_PAGES} pages") })
+        Err(StreamError::Answer { doing: doing(), message: format!("there was still more after {MAX_PAGES} pages") })
+    })
 }
 
 impl ShardFilter {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use penstock_contract::{Sequence, ShardId};
 
 use crate::error::call;
-use crate::{HashKey, StreamError};
+use crate::{Call, HashKey, StreamError};
 
 /// The most records in one call (PutRecords API reference).
 pub const MAX_ENTRIES_PER_PUT: usize = 500;
@@ -67,19 +67,21 @@ pub struct EntryError {
 /// # Errors
 /// When the whole call does not succeed. After [`crate::ErrorKind::Timeout`], [`crate::ErrorKind::Unreachable`]
 /// and [`crate::ErrorKind::Internal`] the records may have been stored all the same.
-pub async fn put_records(
-    client: &Client,
-    stream: &str,
-    entries: &[PutEntry],
-) -> Result<Vec<Result<PutAck, EntryError>>, StreamError> {
-    let doing = || format!("putting {} records into stream {stream}", entries.len());
-    let unusable = |message: String| StreamError::Answer { doing: doing(), message };
-    let sent = entries.iter().map(to_sdk).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
-    let answer = call(doing, client.put_records().stream_name(stream).set_records(Some(sent)).send()).await?;
-    if answer.records.len() != entries.len() {
-        return Err(unusable(format!("{} outcomes for {} records", answer.records.len(), entries.len())));
-    }
-    answer.records.into_iter().map(outcome).collect::<Result<_, _>>().map_err(unusable)
+pub fn put_records<'a>(
+    client: &'a Client,
+    stream: &'a str,
+    entries: &'a [PutEntry],
+) -> Call<'a, Vec<Result<PutAck, EntryError>>> {
+    Box::pin(async move {
+        let doing = || format!("putting {} records into stream {stream}", entries.len());
+        let unusable = |message: String| StreamError::Answer { doing: doing(), message };
+        let sent = entries.iter().map(to_sdk).collect::<Result<Vec<_>, _>>().map_err(unusable)?;
+        let answer = call(doing, client.put_records().stream_name(stream).set_records(Some(sent)).send()).await?;
+        if answer.records.len() != entries.len() {
+            return Err(unusable(format!("{} outcomes for {} records", answer.records.len(), entries.len())));
+        }
+        answer.records.into_iter().map(outcome).collect::<Result<_, _>>().map_err(unusable)
+    })
 }
 
 fn to_sdk(entry: &PutEntry) -> Result<PutRecordsRequestEntry, String> {
