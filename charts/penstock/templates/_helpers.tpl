@@ -107,10 +107,10 @@ capabilities:
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-{{- if .Values.page.enabled }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+{{- if .Values.page.enabled }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [list]
