@@ -28,6 +28,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* A Secret for pulling images: its name, or as Kubernetes lists it, {name: …}. */}}
+{{- define "penstock.secretName" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end -}}
+{{- end -}}
+
 {{- define "penstock.endpoint" -}}
 {{- if .Values.aws.endpointURL -}}
 {{ .Values.aws.endpointURL }}

@@ -97,6 +97,25 @@ fn a_new_version_of_the_operator_rolls_nothing_until_the_stage_itself_changes() 
 }
 
 #[test]
+fn images_are_pulled_as_the_operator_was_told() {
+    let pod = |settings: &Settings| {
+        let desired = PipelineFixture::ecommerce().built(settings, &observed(Children::new()));
+        template(&desired, "ecommerce-raw")["spec"].clone()
+    };
+    let plain = pod(&settings());
+    assert_eq!(plain["containers"][0]["imagePullPolicy"], "IfNotPresent");
+    assert!(plain.get("imagePullSecrets").is_none(), "those of the ServiceAccount count");
+    let told = Settings {
+        stage_pull_policy: "Always".to_owned(),
+        stage_pull_secrets: vec!["registry".to_owned(), "mirror".to_owned()],
+        ..settings()
+    };
+    let pulled = pod(&told);
+    assert_eq!(pulled["containers"][0]["imagePullPolicy"], "Always");
+    assert_eq!(pulled["imagePullSecrets"], json!([{ "name": "registry" }, { "name": "mirror" }]));
+}
+
+#[test]
 fn an_image_that_somebody_else_has_put_in_is_not_taken_for_the_one_that_was_given() {
     let fixture = PipelineFixture::ecommerce();
     let drifted = with(rolled_out(&fixture.fresh()), Kind::Deployment, "ecommerce-raw", |live| {

@@ -145,6 +145,37 @@ fn every_flag_of_the_operator_is_one_that_it_has() {
     }
 }
 
+/// The operator's arguments.
+fn operator_arguments(arguments: &[&str]) -> Vec<String> {
+    let deployments = objects(arguments).into_iter().filter(|object| object["kind"] == "Deployment");
+    let of = |object: Value| object["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+    let all = deployments.flat_map(|object| of(object).as_array().cloned().unwrap_or_default());
+    all.map(|argument| argument.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn stages_are_pulled_as_the_operator_is_unless_the_values_say_otherwise() {
+    let pulled = |arguments: &[&str]| -> Vec<String> {
+        operator_arguments(arguments).into_iter().filter(|argument| argument.starts_with("--stage-pull-")).collect()
+    };
+    let plain = pulled(&[]);
+    assert!(plain.is_empty() || plain == ["--stage-pull-policy=IfNotPresent"], "{plain:?}");
+    if plain.is_empty() {
+        return;
+    }
+    let as_the_operator =
+        ["--set=image.pullPolicy=Always,image.pullSecrets[0]=registry,image.pullSecrets[1].name=mirror"];
+    assert_eq!(
+        pulled(&as_the_operator),
+        ["--stage-pull-policy=Always", "--stage-pull-secret=registry", "--stage-pull-secret=mirror"]
+    );
+    for pod in pod_specs(&objects(&as_the_operator)) {
+        assert_eq!(pod["imagePullSecrets"], serde_json::json!([{ "name": "registry" }, { "name": "mirror" }]));
+    }
+    let otherwise = ["--set=image.pullSecrets={registry},stages.pullPolicy=Never,stages.pullSecrets={theirs}"];
+    assert_eq!(pulled(&otherwise), ["--stage-pull-policy=Never", "--stage-pull-secret=theirs"]);
+}
+
 #[test]
 fn the_page_is_for_those_who_forward_a_port_and_for_nobody_else() {
     for (arguments, pages) in [(&[][..], 1), (&["--set=page.enabled=false"][..], 0)] {
