@@ -206,6 +206,14 @@ async fn clean(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
             let left = vec![format!("{running} Deployments, which are being deleted")];
             return Ok(Round::going(left, None, Next::Soon));
         }
+        // A Deployment goes before its pods, and these store what they have read until they end: I/O.
+        let pods = observe::pods(&pipeline.identity(), &context.client).await?.len();
+        if pods > 0 {
+            let left = vec![format!(
+                "{pods} pods, which finish what they have begun (one whose node is lost ends only by kubectl delete pod --force)"
+            )];
+            return Ok(Round::going(left, None, Next::Soon));
+        }
         // Delete in AWS what is ours and to be deleted, a step each: I/O.
         let removed = match context.aws.remove(&validated, &doomed).await {
             Ok(removed) => removed,
