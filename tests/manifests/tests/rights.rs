@@ -167,6 +167,7 @@ fn a_role_for_the_check_before_uninstalling_goes_with_it() {
         assert!(policy.contains("hook-succeeded"), "{policy}");
     }
     assert!(of_the_check(&["--set=uninstallCheck.enabled=false"]).is_empty());
+    assert!(of_the_check(&["--set=watchNamespaces={shop,bank}"]).is_empty(), "a namespace that is gone takes no role");
 }
 
 #[test]
