@@ -161,6 +161,8 @@ fn replicas_are_sent_only_while_nobody_else_scales_the_stage() {
     let desired = fixture.built(&settings(), &observed(scaled.clone()));
     assert!(find(&desired, Kind::Deployment, "ecommerce-raw")["spec"].get("replicas").is_none());
     assert_eq!(find(&desired, Kind::Deployment, "ecommerce-tables")["spec"]["replicas"], 1);
+    let edited = fixture.clone().spec("/sinks/0/replicas", 3).built(&settings(), &observed(scaled.clone()));
+    assert_eq!(find(&edited, Kind::Deployment, "ecommerce-raw")["spec"]["replicas"], 3, "an autoscaler may be gone");
     let resting = fixture.spec("/suspend", "Now").built(&settings(), &observed(scaled));
     assert_eq!(find(&resting, Kind::Deployment, "ecommerce-raw")["spec"]["replicas"], 0);
 }
