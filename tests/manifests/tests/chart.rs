@@ -282,6 +282,8 @@ fn a_value_that_is_not_known_or_makes_no_sense_is_refused() {
         "page.port=80",
         "page.port=9090",
         "aws.region=Ireland",
+        "nameOverride=Penstock_2",
+        "nameOverride=2penstock",
         "stages.env.A-B=c",
     ] {
         match rendered(&[&format!("--set={wrong}")]) {
@@ -291,6 +293,32 @@ fn a_value_that_is_not_known_or_makes_no_sense_is_refused() {
                 assert!(error.to_string().contains("schema") || error.to_string().contains("at '"), "{error}")
             }
         }
+    }
+}
+
+#[test]
+fn regions_of_every_partition_are_taken() {
+    for region in
+        ["eu-west-1", "us-gov-west-1", "cn-northwest-1", "eusc-de-east-1", "us-isof-south-1", "ap-southeast-12"]
+    {
+        rendered(&[&format!("--set=aws.region={region},localAws.region={region}")]).unwrap();
+    }
+}
+
+#[test]
+fn a_clusters_name_is_a_text_whatever_is_in_it() {
+    let named = operator_arguments(&["--set-string=aws.clusterName=prod: west # 1"]);
+    assert!(named.is_empty() || named.iter().any(|argument| argument == "--cluster=prod: west # 1"), "{named:?}");
+}
+
+#[test]
+fn every_pod_of_the_operators_goes_where_the_operator_goes() {
+    let told = [
+        "--set=operator.nodeSelector.disk=fast,operator.tolerations[0].key=gpu,operator.tolerations[0].operator=Exists",
+    ];
+    for pod in pod_specs(&objects(&told)) {
+        assert_eq!(pod["nodeSelector"]["disk"], "fast", "{pod}");
+        assert_eq!(pod["tolerations"][0]["key"], "gpu", "{pod}");
     }
 }
 
