@@ -94,8 +94,10 @@ fn crashes_again(container: &ContainerStatus, now: Timestamp) -> bool {
 
 /// How it ended the last time.
 fn ended(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
-    let of = |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.as_ref());
-    of(&container.state).or_else(|| of(&container.last_state))
+    fn of(state: Option<&ContainerState>) -> Option<&ContainerStateTerminated> {
+        state?.terminated.as_ref()
+    }
+    of(container.state.as_ref()).or_else(|| of(container.last_state.as_ref()))
 }
 
 fn passed(since: Timestamp, now: Timestamp) -> Duration {
