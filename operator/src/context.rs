@@ -136,6 +136,13 @@ impl Context {
     }
 }
 
+/// Who leads no more says nothing of Pipelines: the next leader does.
+impl Drop for Context {
+    fn drop(&mut self) {
+        gauge_states(&HashMap::new());
+    }
+}
+
 fn gauge_states(memories: &HashMap<String, Memory>) {
     for state in STATES {
         metrics::pipelines(state, memories.values().filter(|memory| memory.state == Some(state)).count());
@@ -147,8 +154,60 @@ fn backoff_bound(attempts: u32, first: Duration, longest: Duration) -> Duration 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use ::metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit, with_local_recorder,
+    };
+    use http::{Request, Response};
+    use kube::client::Body;
+
     use super::*;
+    use crate::aws::SdkClients;
+
+    /// Gauges, by name and labels.
+    #[derive(Default)]
+    struct Gauges(Mutex<HashMap<String, Arc<AtomicU64>>>);
+
+    impl Gauges {
+        fn of(&self, state: &str) -> Option<f64> {
+            let gauges = self.0.lock();
+            let gauge = gauges.iter().find(|(key, _)| key.contains("operator_pipelines") && key.contains(state))?.1;
+            Some(f64::from_bits(gauge.load(Ordering::Relaxed)))
+        }
+    }
+
+    impl Recorder for Gauges {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Arc::clone(self.0.lock().entry(key.to_string()).or_default()))
+        }
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[tokio::test]
+    async fn with_the_leadership_ends_what_was_said_of_pipelines() {
+        let nowhere =
+            tower::service_fn(|_: Request<Body>| async { Response::builder().status(503).body(Body::empty()) });
+        let gauges = Gauges::default();
+        with_local_recorder(&gauges, || {
+            let client = Client::new(nowhere, "default");
+            let context = Context::new(client, Arc::new(SdkClients), Settings::new("image"));
+            context.count("uid", "stalled");
+            assert_eq!(gauges.of("stalled"), Some(1.0));
+            drop(context);
+            assert_eq!(gauges.of("stalled"), Some(0.0));
+        });
+    }
 
     #[test]
     fn waits_grow_to_the_longest() {

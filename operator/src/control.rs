@@ -16,7 +16,7 @@ use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, Event, watcher};
 use penstock_runtime::Health;
 
-use crate::apply::error::said;
+use crate::apply::error::{Verdict, of_call, said};
 use crate::context::Context;
 use crate::metrics;
 use crate::names;
@@ -32,6 +32,8 @@ type Queue = BoxStream<'static, Result<ReconcileRequest<Pipeline>, Infallible>>;
 /// the same time.
 const PAGE: u32 = 100;
 
+/// What the watch of Pipelines is called beside those of the kinds of children.
+const PIPELINE: &str = "Pipeline";
 /// What the controller says about its health.
 const CONCERN: &str = "watches";
 
@@ -95,7 +97,7 @@ fn pipelines(
         "" => Api::all(context.client.clone()),
         namespace => Api::namespaced(context.client.clone(), namespace),
     };
-    let (context, health) = (Arc::clone(context), health.clone());
+    let (context, health, scope) = (Arc::clone(context), health.clone(), scope.to_owned());
     let mut triggers = Triggers::default();
     with_calm(reflector::reflector(writer, watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff()))
         .flat_map(move |seen| {
@@ -105,21 +107,27 @@ fn pipelines(
                     let turned = triggers.take(&event);
                     turned.gone.iter().for_each(|uid| context.forget(uid));
                     if listed {
-                        tell_health(&context, &health, None);
+                        context.children.opens(PIPELINE, &scope);
+                        tell_health(&context, &health);
                     }
                     turned.asks
                 }
                 Seen::Failed(error) => {
-                    watch_failed("Pipeline", &error);
-                    health.waits(CONCERN, words(&error));
+                    watch_failed(PIPELINE, &scope, &error, &context);
+                    if is_forbidden(&error) {
+                        tell_health(&context, &health);
+                    } else {
+                        health.waits(CONCERN, words(&error));
+                    }
                     Vec::new()
                 }
                 Seen::Calm => {
-                    tell_health(&context, &health, None);
+                    context.children.opens(PIPELINE, &scope);
+                    tell_health(&context, &health);
                     Vec::new()
                 }
             };
-            metrics::triggers("Pipeline", requests.len());
+            metrics::triggers(PIPELINE, requests.len());
             stream::iter(requests.into_iter().map(Ok))
         })
         .boxed()
@@ -140,19 +148,21 @@ fn children(kind: Kind, scope: &str, context: &Arc<Context>, health: &Health) ->
                     let listed = matches!(event, Event::InitDone);
                     let touched = context.children.take(kind, &scope, event);
                     if listed {
-                        tell_health(&context, &health, None);
+                        context.children.opens(kind.as_str(), &scope);
+                        tell_health(&context, &health);
                     }
                     touched
                 }
                 Seen::Failed(error) => {
-                    watch_failed(kind.as_str(), &error);
+                    watch_failed(kind.as_str(), &scope, &error, &context);
                     context.children.fails(kind, &scope, words(&error));
-                    tell_health(&context, &health, Some(words(&error)));
+                    tell_health(&context, &health);
                     Vec::new()
                 }
                 Seen::Calm => {
                     context.children.works(kind, &scope);
-                    tell_health(&context, &health, None);
+                    context.children.opens(kind.as_str(), &scope);
+                    tell_health(&context, &health);
                     Vec::new()
                 }
             };
@@ -165,16 +175,30 @@ fn children(kind: Kind, scope: &str, context: &Arc<Context>, health: &Health) ->
 }
 
 /// Ready once every kind was listed, and no watch fails.
-fn tell_health(context: &Context, health: &Health, trouble: Option<String>) {
-    match (trouble, context.children.waits_for()) {
-        (Some(because), _) | (None, Some(because)) => health.waits(CONCERN, because),
-        (None, None) => health.fine(CONCERN),
+fn tell_health(context: &Context, health: &Health) {
+    match context.children.waits_for() {
+        Some(because) => health.waits(CONCERN, because),
+        None => health.fine(CONCERN),
     }
 }
 
-fn watch_failed(kind: &'static str, error: &watcher::Error) {
+fn watch_failed(kind: &'static str, scope: &str, error: &watcher::Error, context: &Context) {
     metrics::watch_failure(kind);
-    tracing::warn!(kind, because = words(error), "a watch has failed; it begins again");
+    tracing::warn!(kind, namespace = scope, because = words(error), "a watch has failed; it begins again");
+    if is_forbidden(error) {
+        context.children.shuts(kind, scope, words(error));
+    }
+}
+
+/// Whether the operator lacks the right. In a namespace that is gone it has none.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => of_call(source) == Verdict::Forbidden,
+        watcher::Error::WatchError(status) => status.code == 403,
+        _ => false,
+    }
 }
 
 /// What the API server said, where it said something.

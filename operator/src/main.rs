@@ -30,6 +30,17 @@ struct Args {
     /// Give running stages a new --stage-image at once, not only when their configuration changes.
     #[arg(long, env = "PENSTOCK_ROLL_ON_UPGRADE")]
     roll_on_upgrade: bool,
+    /// When a node asks the registry for the image of a stage.
+    #[arg(
+        long,
+        env = "PENSTOCK_STAGE_PULL_POLICY",
+        default_value = "IfNotPresent",
+        value_parser = ["Always", "IfNotPresent", "Never"]
+    )]
+    stage_pull_policy: String,
+    /// A Secret, in each Pipeline's own namespace, with which the images of stages are pulled. May be given several times.
+    #[arg(long, env = "PENSTOCK_STAGE_PULL_SECRET", value_delimiter = ',')]
+    stage_pull_secret: Vec<String>,
     /// An environment variable of every stage, as NAME=VALUE. May be given several times.
     #[arg(long, value_parser = name_and_value)]
     stage_env: Vec<(String, String)>,
@@ -152,6 +163,8 @@ fn settings(args: Args, client: &Client) -> anyhow::Result<Settings> {
     let election = (!args.no_election).then(|| ElectionSettings::new(namespace, args.lease_name, identity.clone()));
     Ok(Settings {
         roll_on_upgrade: args.roll_on_upgrade,
+        stage_pull_policy: args.stage_pull_policy,
+        stage_pull_secrets: args.stage_pull_secret,
         stage_env: args.stage_env,
         cluster: args.cluster,
         aws_endpoint_url: args.aws_endpoint_url,

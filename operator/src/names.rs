@@ -22,6 +22,9 @@ pub const SECRETS_ANNOTATION: &str = "penstock.dev/secrets-hash";
 /// The annotation of a Deployment with the image that the operator gave it, where the Pipeline names none: what its
 /// container says may be drift.
 pub const IMAGE_ANNOTATION: &str = "penstock.dev/image";
+/// The annotation of a Deployment with the number of pods that the Pipeline asks for: another one than before counts, whoever
+/// has scaled the stage since.
+pub const REPLICAS_ANNOTATION: &str = "penstock.dev/replicas";
 /// The annotation of a Deployment that rests: why.
 pub const RESTS_ANNOTATION: &str = "penstock.dev/rests";
 /// The value of [`RESTS_ANNOTATION`] of a sink that has stored everything. It then rests on, whatever comes into the stream.

@@ -6,6 +6,7 @@ mod retire;
 
 use std::sync::Arc;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use penstock_api::spec::{ConditionStatus, PipelineStatus};
 use tracing::Instrument as _;
@@ -20,8 +21,9 @@ use crate::metrics;
 use crate::observe::{self, ObserveError, Observed};
 use crate::pipeline::Pipeline;
 use crate::report::findings::{Failure, Findings, Known};
-use crate::report::{self, ReportError, conditions, stages};
-use crate::validate::{ValidationError, validate};
+use crate::report::stages::StageView;
+use crate::report::{self, ReportError, conditions, pods, stages};
+use crate::validate::{ValidatedPipeline, ValidationError, validate};
 use next::Next;
 
 /// What a reconcile came to.
@@ -101,9 +103,12 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     let ready = resources.is_ready();
     let applied = apply::apply(&desired, observed.children, pipeline, ready, context).await;
     let views = stages::views(&validated, &desired, &applied.children, &applied.held);
+    // What is still needed is decided by the Deployments alone: whether a rollout has been given up is theirs to say.
+    let settled = stages::settled(&views);
+    // Observe the pods of stages that are not ready by themselves: I/O. What they say of these: pure.
+    let views = with_pods(views, &validated, context).await;
     // Decide what is to go: pure; then let it go: I/O.
     let names: Vec<_> = validated.stages.iter().map(|stage| stage.name.as_str()).collect();
-    let settled = stages::settled(&views);
     let mut failures = applied.failures;
     if failures.is_empty() {
         let superfluous = decide::superfluous(&desired, &names, &applied.children, &validated.identity, &settled);
@@ -134,6 +139,21 @@ async fn keep(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
     // What is gone may have been what the finalizer was for.
     let next = if retired.gone.is_empty() { Next::of(&known) } else { Next::Soon };
     Ok(Round { next, findings: Some(Findings::Known(known)) })
+}
+
+/// The stages as their pods show them, where there is something to show. Without the right to list pods they stay as they are.
+async fn with_pods(views: Vec<StageView>, pipeline: &ValidatedPipeline, context: &Context) -> Vec<StageView> {
+    if !pods::are_asked_for(&views) {
+        return views;
+    }
+    match observe::pods(&pipeline.identity, &context.client).await {
+        Ok(pods) => pods::with_troubles(views, &pods, Timestamp::now()),
+        Err(error) => {
+            metrics::failure("pods_not_listed");
+            tracing::warn!(error = &error as &dyn std::error::Error, "why a stage is not ready cannot be told");
+            views
+        }
+    }
 }
 
 /// Whether somebody asks for a look, and whether the status says that this very spec's resources were ready.
@@ -184,6 +204,14 @@ async fn clean(pipeline: &Pipeline, context: &Context) -> Result<Round, Halt> {
         let running = apply::stop_stages(pipeline, &children, context).await?;
         if running > 0 {
             let left = vec![format!("{running} Deployments, which are being deleted")];
+            return Ok(Round::going(left, None, Next::Soon));
+        }
+        // A Deployment goes before its pods, and these store what they have read until they end: I/O.
+        let pods = observe::pods(&pipeline.identity(), &context.client).await?.len();
+        if pods > 0 {
+            let left = vec![format!(
+                "{pods} pods, which finish what they have begun (one whose node is lost ends only by kubectl delete pod --force)"
+            )];
             return Ok(Round::going(left, None, Next::Soon));
         }
         // Delete in AWS what is ours and to be deleted, a step each: I/O.
@@ -293,7 +321,13 @@ fn of_observation(error: &ObserveError) -> Failure {
             let message = format!("{error}. Give the operator's ServiceAccount the right to `get` Secrets");
             Failure { verdict: Verdict::Forbidden, message }
         }
-        ObserveError::Secret { .. } => Failure { verdict: Verdict::Passing, message: error.to_string() },
+        ObserveError::Pods { source } if of_call(source) == Verdict::Forbidden => {
+            let message = format!("{error}. Give the operator's ServiceAccount the right to `list` pods");
+            Failure { verdict: Verdict::Forbidden, message }
+        }
+        ObserveError::Secret { .. } | ObserveError::Pods { .. } => {
+            Failure { verdict: Verdict::Passing, message: error.to_string() }
+        }
     }
 }
 

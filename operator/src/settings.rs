@@ -10,6 +10,10 @@ pub struct Settings {
     /// Whether stages take a new `stage_image` at once. If not, a stage keeps its image until its configuration changes, so
     /// that an upgrade of the operator rolls nothing.
     pub roll_on_upgrade: bool,
+    /// When a node asks the registry for the image of a stage, as Kubernetes has it.
+    pub stage_pull_policy: String,
+    /// The Secrets, in each Pipeline's own namespace, with which the images of stages are pulled.
+    pub stage_pull_secrets: Vec<String>,
     /// Environment variables of every stage.
     pub stage_env: Vec<(String, String)>,
     /// The name of the cluster, written into the tags of what is created in AWS.
@@ -35,6 +39,8 @@ impl Settings {
         Self {
             stage_image: stage_image.into(),
             roll_on_upgrade: false,
+            stage_pull_policy: "IfNotPresent".to_owned(),
+            stage_pull_secrets: Vec::new(),
             stage_env: Vec::new(),
             cluster: None,
             aws_endpoint_url: None,

@@ -31,6 +31,9 @@ pub enum UninstallError {
 
 /// Finds out whether no Pipeline needs the operator any more: in these namespaces, or in all when there are none. I/O.
 ///
+/// It asks with the rights of the operator, whose rights in a namespace go with that. So of one that it may not look into
+/// nothing keeps it: it could do nothing there either.
+///
 /// # Errors
 /// When one does, or it cannot be found out.
 pub async fn check(client: Client, namespaces: &[String]) -> Result<(), UninstallError> {
@@ -41,7 +44,13 @@ pub async fn check(client: Client, namespaces: &[String]) -> Result<(), Uninstal
     };
     let mut held = Vec::new();
     for scope in scopes {
-        held.extend(held_in(&scope).await.map_err(|error| UninstallError::Unknown(Box::new(error)))?);
+        match held_in(&scope).await {
+            Ok(names) => held.extend(names),
+            Err(kube::Error::Api(status)) if status.code == 403 && !namespaces.is_empty() => {
+                tracing::warn!(because = status.message, "a namespace that the operator may not look into is left out");
+            }
+            Err(error) => return Err(UninstallError::Unknown(Box::new(error))),
+        }
     }
     if held.is_empty() { Ok(()) } else { Err(UninstallError::Held(held)) }
 }
@@ -152,11 +161,23 @@ mod tests {
         assert!(asked[0].contains("/namespaces/bank/pipelines") && asked[1].contains("/namespaces/shop/pipelines"));
     }
 
+    fn refused() -> (u16, Value) {
+        (403, json!({ "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no" }))
+    }
+
+    #[tokio::test]
+    async fn a_named_namespace_in_which_the_operator_may_do_nothing_does_not_hold_it() {
+        let namespaces = ["bank".to_owned(), "shop".to_owned()];
+        let (client, asked) = server(vec![refused(), page(&[], "")]);
+        check(client, &namespaces).await.unwrap();
+        assert_eq!(asked.lock().len(), 2);
+        let (client, _) = server(vec![refused(), page(&[("orders", &[FINALIZER])], "")]);
+        assert!(matches!(check(client, &namespaces).await.unwrap_err(), UninstallError::Held(held) if held.len() == 1));
+    }
+
     #[tokio::test]
     async fn what_cannot_be_found_out_is_no_leave() {
-        let refused =
-            json!({ "kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "no" });
-        let (client, _) = server(vec![(403, refused)]);
+        let (client, _) = server(vec![refused()]);
         let error = check(client, &[]).await.unwrap_err();
         assert!(matches!(error, UninstallError::Unknown(_)) && error.to_string().contains("--no-hooks"), "{error}");
     }

@@ -28,6 +28,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* A Secret for pulling images: its name, or as Kubernetes lists it, {name: …}. */}}
+{{- define "penstock.secretName" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end -}}
+{{- end -}}
+
 {{- define "penstock.endpoint" -}}
 {{- if .Values.aws.endpointURL -}}
 {{ .Values.aws.endpointURL }}
@@ -107,10 +112,10 @@ capabilities:
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-{{- if .Values.page.enabled }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+{{- if .Values.page.enabled }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [list]

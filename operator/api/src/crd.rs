@@ -7,7 +7,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use crate::rules::RULES;
-use crate::spec::{GROUP, KIND, NAME_PATTERN, PipelineSpec, PipelineStatus, VERSION};
+use crate::spec::patterns::PIPELINE_NAME;
+use crate::spec::{GROUP, KIND, PipelineSpec, PipelineStatus, VERSION};
 
 /// The name of the definition, and of its file without the ending.
 pub const NAME: &str = "pipelines.penstock.dev";
@@ -68,7 +69,7 @@ pub fn schema() -> Value {
             // Of the metadata a definition may only restrict the names.
             "metadata": {
                 "type": "object",
-                "properties": { "name": { "type": "string", "maxLength": MAX_NAME, "pattern": NAME_PATTERN } },
+                "properties": { "name": { "type": "string", "maxLength": MAX_NAME, "pattern": PIPELINE_NAME } },
             },
             "spec": of::<PipelineSpec>(),
             "status": of::<PipelineStatus>(),

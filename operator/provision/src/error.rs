@@ -81,6 +81,22 @@ pub enum ProvisionError {
         /// Whose it is.
         whose: String,
     },
+    /// It is tagged as this Pipeline's, by an operator that had no name for its cluster.
+    #[error(
+        "the {kind} {name:?} is tagged as this Pipeline's, but not with a cluster, and the operator was told since that its \
+             cluster is {cluster:?}. If it is not another cluster's, tag it: {cure}. Or take the name (`aws.clusterName`, \
+             --cluster) away again"
+    )]
+    OfUnnamedCluster {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// The name of this cluster.
+        cluster: String,
+        /// The command that tags it.
+        cure: String,
+    },
     /// It is missing and may not be created.
     #[error(
         "the {kind} {name:?} does not exist, and Penstock creates none in AWS. Create it in the Pipeline's region, \
@@ -131,7 +147,7 @@ impl ProvisionError {
         match self {
             Self::Mismatch { .. } => "resource_mismatch",
             Self::OwnedByAnother { .. } => "resource_owned_by_another",
-            Self::Foreign { .. } => "resource_is_foreign",
+            Self::Foreign { .. } | Self::OfUnnamedCluster { .. } => "resource_is_foreign",
             Self::Missing { .. } => "resource_missing",
             Self::NotReady { .. } => "resource_not_ready",
             Self::Refused { denied: true, .. } => "access_denied",

@@ -99,7 +99,7 @@ impl Origin {
         match (created, owner) {
             (true, _) => Self::Created,
             (false, Owner::Ours) => Self::Owned,
-            (false, Owner::Another(_) | Owner::Nobody) => Self::Foreign,
+            (false, Owner::Another(_) | Owner::OfUnnamedCluster(_) | Owner::Nobody) => Self::Foreign,
         }
     }
 }

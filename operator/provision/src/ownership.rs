@@ -27,6 +27,9 @@ pub(crate) enum Owner {
     Ours,
     /// Another Pipeline: `namespace/name`.
     Another(String),
+    /// A Pipeline of this name, tagged when its operator had no name for its cluster. Whether that was this cluster, nobody
+    /// can tell: the name of this one.
+    OfUnnamedCluster(String),
     /// Nobody's that we know.
     Nobody,
 }
@@ -49,10 +52,13 @@ pub(crate) fn owner(tags: &HashMap<String, String>, asks: &PipelineRef, cluster:
         (Some(namespace), Some(name)) if namespace == asks.namespace && name == asks.name && there == cluster => {
             Owner::Ours
         }
-        (Some(namespace), Some(name)) => Owner::Another(match there {
-            Some(there) => format!("{namespace}/{name} of the cluster {there}"),
-            None => format!("{namespace}/{name}"),
-        }),
+        (Some(namespace), Some(name)) => match (there, cluster) {
+            (None, Some(cluster)) if namespace == asks.namespace && name == asks.name => {
+                Owner::OfUnnamedCluster(cluster.to_owned())
+            }
+            (Some(there), _) => Owner::Another(format!("{namespace}/{name} of the cluster {there}")),
+            (None, _) => Owner::Another(format!("{namespace}/{name}")),
+        },
         _ => Owner::Nobody,
     }
 }
@@ -67,13 +73,39 @@ pub(crate) fn age(made_at: Option<SystemTime>) -> Option<Duration> {
     made_at.map(|made_at| SystemTime::now().duration_since(made_at).unwrap_or_default())
 }
 
+/// Whether it becomes ours by a tag, where that is asked for.
+pub(crate) fn may_be_adopted(owner: &Owner) -> bool {
+    matches!(owner, Owner::Nobody | Owner::OfUnnamedCluster(_))
+}
+
+/// How somebody who knows whose it is says so.
+fn tag_command(kind: Kind, name: &str, cluster: &str) -> String {
+    match kind {
+        Kind::Table => format!(
+            "aws dynamodb tag-resource --tags Key={CLUSTER_TAG},Value={cluster} --resource-arn $(aws dynamodb describe-table \
+             --table-name {name} --query Table.TableArn --output text)"
+        ),
+        _ => format!("aws kinesis add-tags-to-stream --stream-name {name} --tags {CLUSTER_TAG}={cluster}"),
+    }
+}
+
 /// Whether a resource that is there may be used at all.
 ///
 /// # Errors
 /// When it is not ours and is to be left alone, or is another Pipeline's and was to be adopted.
 pub(crate) fn may_use(kind: Kind, name: &str, owner: &Owner, existing: Existing) -> Result<(), ProvisionError> {
     let whose = match (owner, existing) {
-        (Owner::Ours, _) | (_, Existing::Use) | (Owner::Nobody, Existing::Adopt) => return Ok(()),
+        (Owner::Ours, _) | (_, Existing::Use) => return Ok(()),
+        (owner, Existing::Adopt) if may_be_adopted(owner) => return Ok(()),
+        (Owner::OfUnnamedCluster(cluster), _) => {
+            let (name, cluster) = (name.to_owned(), cluster.clone());
+            return Err(ProvisionError::OfUnnamedCluster {
+                kind,
+                cure: tag_command(kind, &name, &cluster),
+                name,
+                cluster,
+            });
+        }
         (Owner::Another(owner), _) => format!("the Pipeline {owner}"),
         (Owner::Nobody, _) => "no Pipeline".to_owned(),
     };
@@ -81,6 +113,7 @@ pub(crate) fn may_use(kind: Kind, name: &str, owner: &Owner, existing: Existing)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -107,12 +140,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_before_the_cluster_had_a_name_is_refused_with_the_cure_and_adopted_where_that_is_asked_for() {
+        let unnamed = Owner::OfUnnamedCluster("east".to_owned());
+        for (kind, command) in [(Kind::Stream, "add-tags-to-stream"), (Kind::Table, "tag-resource")] {
+            let refused = may_use(kind, "events", &unnamed, Existing::Refuse).unwrap_err();
+            assert_eq!(refused.reason(), "resource_is_foreign");
+            let text = refused.to_string();
+            assert!(text.contains(command) && text.contains("penstock.dev/cluster") && text.contains("east"), "{text}");
+            assert!(may_use(kind, "events", &unnamed, Existing::Adopt).is_ok());
+        }
+        assert!(may_be_adopted(&unnamed) && may_be_adopted(&Owner::Nobody));
+        assert!(!may_be_adopted(&Owner::Another("lab/x".to_owned())) && !may_be_adopted(&Owner::Ours));
+    }
+
+    #[test]
     fn the_same_name_in_another_cluster_is_not_ours() {
         let us = PipelineRef { namespace: "shop".to_owned(), name: "orders".to_owned() };
         assert_eq!(owner(&tags(&us, "events", Some("east")), &us, Some("east")), Owner::Ours);
         let there = Owner::Another("shop/orders of the cluster east".to_owned());
         assert_eq!(owner(&tags(&us, "events", Some("east")), &us, Some("west")), there);
         assert_eq!(owner(&tags(&us, "events", Some("east")), &us, None), there);
-        assert_eq!(owner(&tags(&us, "events", None), &us, Some("east")), Owner::Another("shop/orders".to_owned()));
+        let unnamed = owner(&tags(&us, "events", None), &us, Some("east"));
+        assert_eq!(unnamed, Owner::OfUnnamedCluster("east".to_owned()), "it may be this one's, or not");
+        let them = PipelineRef { namespace: "lab".to_owned(), name: "orders".to_owned() };
+        assert_eq!(owner(&tags(&them, "events", None), &us, Some("east")), Owner::Another("lab/orders".to_owned()));
     }
 }

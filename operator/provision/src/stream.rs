@@ -146,7 +146,9 @@ pub(crate) async fn remove(
 ) -> Result<Look<Removal>, CallError> {
     let Some(seen) = calls::see(name, owner, kinesis, options).await? else { return Ok(Look::Ready(Removal::Gone)) };
     match (seen.owner, seen.state) {
-        (Owner::Another(_) | Owner::Nobody, _) => return Ok(Look::Ready(Removal::NotOurs)),
+        (Owner::Another(_) | Owner::OfUnnamedCluster(_) | Owner::Nobody, _) => {
+            return Ok(Look::Ready(Removal::NotOurs));
+        }
         (Owner::Ours, State::Deleting) => {}
         (Owner::Ours, _) => match calls::delete(name, kinesis).await {
             // It is being made, changed or deleted just now.

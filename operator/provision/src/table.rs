@@ -114,7 +114,9 @@ pub(crate) async fn remove(
         return Ok(Look::Ready(Removal::Gone));
     };
     match (seen.owner, seen.state) {
-        (Owner::Another(_) | Owner::Nobody, _) => return Ok(Look::Ready(Removal::NotOurs)),
+        (Owner::Another(_) | Owner::OfUnnamedCluster(_) | Owner::Nobody, _) => {
+            return Ok(Look::Ready(Removal::NotOurs));
+        }
         (Owner::Ours, State::Deleting) => {}
         (Owner::Ours, _) => match calls::delete(name, dynamodb).await {
             // It is being made, changed or deleted just now.

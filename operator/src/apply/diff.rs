@@ -3,10 +3,13 @@
 //! The API server fills in defaults and others add fields of their own, so the question is not whether the two are equal,
 //! but whether the live one *holds* what was built. It is then not applied again: an idle operator writes nothing.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Keys by which Kubernetes merges the items of lists, where they have one. Other lists are compared as wholes.
 const MERGE_KEYS: [&str; 6] = ["name", "containerPort", "port", "uid", "mountPath", "topologyKey"];
+
+/// Maps from a name to a text, in which the name alone says something.
+const MAPS_OF_TEXTS: [&str; 5] = ["labels", "annotations", "nodeSelector", "matchLabels", "data"];
 
 /// Whether `live` holds everything that `built` says.
 #[must_use]
@@ -23,10 +26,26 @@ pub fn holds(live: &Value, built: &Value) -> bool {
 fn field_holds(live: Option<&Value>, key: &str, built: &Value) -> bool {
     match live {
         // The API server drops what says nothing.
-        None => built.is_null() || built.as_object().is_some_and(Map::is_empty),
+        None => says_nothing(built),
+        Some(live) if MAPS_OF_TEXTS.contains(&key) => texts_hold(live, built),
         Some(live) if key == "requests" || key == "limits" => quantities_hold(live, built),
         Some(live) => holds(live, built),
     }
+}
+
+fn says_nothing(built: &Value) -> bool {
+    match built {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+fn texts_hold(live: &Value, built: &Value) -> bool {
+    let (Some(live), Some(built)) = (live.as_object(), built.as_object()) else { return live == built };
+    built.iter().all(|(name, text)| live.get(name) == Some(text))
 }
 
 fn list_holds(live: &[Value], built: &[Value]) -> bool {
@@ -121,8 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn empty_maps_may_be_missing() {
-        assert!(holds(&json!({}), &json!({ "namespaceSelector": {} })));
+    fn what_says_nothing_may_be_missing() {
+        assert!(holds(&json!({}), &json!({ "namespaceSelector": {}, "tolerations": [], "priorityClassName": "" })));
+        let toleration = |value: Value| json!({ "tolerations": [value] });
+        let built = json!({ "key": "gpu", "operator": "Exists", "value": "" });
+        assert!(holds(&toleration(json!({ "key": "gpu", "operator": "Exists" })), &toleration(built)));
+        let labels = |labels: Value| json!({ "labels": labels });
+        assert!(!holds(&labels(json!({})), &labels(json!({ "lake": "" }))), "a label may be empty");
+        assert!(holds(&labels(json!({ "lake": "", "theirs": "x" })), &labels(json!({ "lake": "" }))));
         assert!(!holds(&json!({}), &json!({ "replicas": 0 })));
     }
 }

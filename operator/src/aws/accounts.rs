@@ -75,7 +75,7 @@ impl Accounts {
     /// Looks at the Pipeline's resources and takes the next step of each. I/O, but not while what was found ready is fresh.
     pub async fn look(&self, pipeline: &ValidatedPipeline, ask: Ask) -> ResourcesView {
         let uid = &pipeline.identity.uid;
-        let fingerprint = fingerprint(&pipeline.resources);
+        let fingerprint = fingerprint(&pipeline.aws, &pipeline.resources);
         if let Some(view) = self.known(uid, &fingerprint, ask) {
             return view;
         }
@@ -205,10 +205,11 @@ fn removal_of(uid: &str) -> String {
     format!("{uid}/removal")
 }
 
-fn fingerprint(resources: &Resources) -> String {
+/// What is to be where: the same names in another region, or behind another endpoint, are other resources.
+fn fingerprint(target: &AwsTarget, resources: &Resources) -> String {
     // Names and numbers: there is nothing that JSON could not hold.
     #[allow(clippy::expect_used, reason = "a plan's resources are always JSON")]
-    let text = serde_json::to_string(resources).expect("a plan's resources are always JSON");
+    let text = serde_json::to_string(&(target, resources)).expect("a plan's resources are always JSON");
     hash(&text)
 }
 
@@ -265,6 +266,19 @@ mod tests {
         assert!(looks(&also_here, "b").is_err(), "the budget of a second is used up");
         let elsewhere = accounts.account(&target("eu-west-2")).await;
         assert_eq!(looks(&elsewhere, "c"), Ok(()));
+    }
+
+    #[test]
+    fn what_was_found_in_one_place_says_nothing_about_another() {
+        let resources = Resources { streams: Vec::new(), tables: Vec::new(), buckets: Vec::new() };
+        let at = |region: &str, endpoint: Option<&str>| {
+            let target = AwsTarget { region: region.to_owned(), endpoint_url: endpoint.map(str::to_owned) };
+            fingerprint(&target, &resources)
+        };
+        let here = at("eu-west-1", None);
+        assert_eq!(at("eu-west-1", None), here);
+        assert_ne!(at("eu-west-2", None), here);
+        assert_ne!(at("eu-west-1", Some("http://127.0.0.1:4566")), here);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::config_map::Content;
 use super::{Part, Surroundings, pod, replicas};
-use crate::names::{DRAINED, IMAGE_ANNOTATION, RESTS_ANNOTATION};
+use crate::names::{DRAINED, IMAGE_ANNOTATION, REPLICAS_ANNOTATION, RESTS_ANNOTATION};
 use crate::observe::Kind;
 
 /// Kubernetes' own default, written down since a removed stage waits for it.
@@ -18,8 +18,9 @@ pub(super) fn build(part: Part<'_>, config: &Content, around: Surroundings<'_>) 
     // An image that the Pipeline names is not kept once it names none.
     let given = part.stage.template.image.is_none().then(|| (IMAGE_ANNOTATION.to_owned(), image.clone()));
     let rests_because = rests.then(|| (RESTS_ANNOTATION.to_owned(), why(part, around).to_owned()));
+    let asked_for = (REPLICAS_ANNOTATION.to_owned(), part.stage.replicas.to_string());
     let mut metadata = part.metadata(part.name());
-    metadata.annotations = Some(given.into_iter().chain(rests_because).collect());
+    metadata.annotations = Some([asked_for].into_iter().chain(given).chain(rests_because).collect());
     Deployment {
         metadata,
         spec: Some(DeploymentSpec {

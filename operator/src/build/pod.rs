@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, Lifecycle,
-    LifecycleHandler, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction, Toleration, TopologySpreadConstraint, Volume,
-    VolumeMount,
+    LifecycleHandler, LocalObjectReference, ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe,
+    ResourceRequirements, SeccompProfile, SecretVolumeSource, SecurityContext, SleepAction, Toleration,
+    TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -47,6 +47,7 @@ pub(super) fn template(part: Part<'_>, config: &Content, image: String, around: 
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace_seconds(part.stage)),
+            image_pull_secrets: pull_secrets(around),
             security_context: Some(pod_security()),
             containers: vec![container(part, image, around)],
             volumes: Some(volumes(part, config)),
@@ -58,6 +59,13 @@ pub(super) fn template(part: Part<'_>, config: &Content, image: String, around: 
             ..PodSpec::default()
         }),
     }
+}
+
+/// None where none is named: Kubernetes then takes those of the ServiceAccount.
+fn pull_secrets(around: Surroundings<'_>) -> Option<Vec<LocalObjectReference>> {
+    let secrets = &around.settings.stage_pull_secrets;
+    let named = || secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    (!secrets.is_empty()).then(named)
 }
 
 /// The Pipeline's image; else the one that the stage was given before, as long as it does the same; else the operator's.
@@ -117,7 +125,7 @@ fn container(part: Part<'_>, image: String, around: Surroundings<'_>) -> Contain
     Container {
         name: CONTAINER.to_owned(),
         image: Some(image),
-        image_pull_policy: Some("IfNotPresent".to_owned()),
+        image_pull_policy: Some(around.settings.stage_pull_policy.clone()),
         command: Some(vec!["penstock".to_owned(), "stage".to_owned()]),
         args: Some(vec![
             format!("--config={CONFIG_FOLDER}/{}", config_map::FILE),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use penstock_api::spec::Suspend;
 
+use crate::names::REPLICAS_ANNOTATION;
 use crate::observe::Live;
 use crate::validate::{Role, ValidatedPipeline, ValidatedStage};
 
@@ -29,12 +30,17 @@ pub(crate) fn rests(pipeline: &ValidatedPipeline, stage: &ValidatedStage, draine
 }
 
 /// What to write into `spec.replicas`; `None` leaves the field to whoever scales the stage.
+///
+/// That somebody once did so stays written down for ever, also when an autoscaler is gone. So a number that is new in the
+/// Pipeline is written once: an autoscaler that is still there sets its own again.
 pub(super) fn to_apply(rests: bool, wanted: i32, live: Option<&Live>) -> Option<i32> {
     if rests {
         return Some(0);
     }
+    let asked_before = live.and_then(|live| live.annotation(REPLICAS_ANNOTATION));
+    let is_new = asked_before.is_some_and(|before| before != wanted.to_string());
     let scaled_elsewhere = live.is_some_and(|live| live.scaled_elsewhere);
-    (!scaled_elsewhere).then_some(wanted)
+    (is_new || !scaled_elsewhere).then_some(wanted)
 }
 
 #[cfg(test)]

@@ -97,6 +97,25 @@ fn a_new_version_of_the_operator_rolls_nothing_until_the_stage_itself_changes() 
 }
 
 #[test]
+fn images_are_pulled_as_the_operator_was_told() {
+    let pod = |settings: &Settings| {
+        let desired = PipelineFixture::ecommerce().built(settings, &observed(Children::new()));
+        template(&desired, "ecommerce-raw")["spec"].clone()
+    };
+    let plain = pod(&settings());
+    assert_eq!(plain["containers"][0]["imagePullPolicy"], "IfNotPresent");
+    assert!(plain.get("imagePullSecrets").is_none(), "those of the ServiceAccount count");
+    let told = Settings {
+        stage_pull_policy: "Always".to_owned(),
+        stage_pull_secrets: vec!["registry".to_owned(), "mirror".to_owned()],
+        ..settings()
+    };
+    let pulled = pod(&told);
+    assert_eq!(pulled["containers"][0]["imagePullPolicy"], "Always");
+    assert_eq!(pulled["imagePullSecrets"], json!([{ "name": "registry" }, { "name": "mirror" }]));
+}
+
+#[test]
 fn an_image_that_somebody_else_has_put_in_is_not_taken_for_the_one_that_was_given() {
     let fixture = PipelineFixture::ecommerce();
     let drifted = with(rolled_out(&fixture.fresh()), Kind::Deployment, "ecommerce-raw", |live| {
@@ -142,6 +161,8 @@ fn replicas_are_sent_only_while_nobody_else_scales_the_stage() {
     let desired = fixture.built(&settings(), &observed(scaled.clone()));
     assert!(find(&desired, Kind::Deployment, "ecommerce-raw")["spec"].get("replicas").is_none());
     assert_eq!(find(&desired, Kind::Deployment, "ecommerce-tables")["spec"]["replicas"], 1);
+    let edited = fixture.clone().spec("/sinks/0/replicas", 3).built(&settings(), &observed(scaled.clone()));
+    assert_eq!(find(&edited, Kind::Deployment, "ecommerce-raw")["spec"]["replicas"], 3, "an autoscaler may be gone");
     let resting = fixture.spec("/suspend", "Now").built(&settings(), &observed(scaled));
     assert_eq!(find(&resting, Kind::Deployment, "ecommerce-raw")["spec"]["replicas"], 0);
 }

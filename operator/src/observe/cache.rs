@@ -27,6 +27,8 @@ pub struct ChildCache(Arc<RwLock<State>>);
 struct State {
     children: HashMap<PipelineName, BTreeMap<ChildName, Packed>>,
     watches: BTreeMap<Watch, WatchState>,
+    /// What the operator may not watch, by namespace (empty: all) and kind, and why.
+    shut: BTreeMap<(String, &'static str), String>,
     packer: Packer,
 }
 
@@ -102,6 +104,16 @@ impl ChildCache {
         self.0.write().watches.entry((kind, scope.to_owned())).or_default().trouble = None;
     }
 
+    /// The operator may not watch a kind, of Pipelines or of children, in a namespace (empty: all).
+    pub fn shuts(&self, kind: &'static str, scope: &str, because: String) {
+        self.0.write().shut.insert((scope.to_owned(), kind), because);
+    }
+
+    /// The operator may watch a kind in a namespace (again).
+    pub fn opens(&self, kind: &'static str, scope: &str) {
+        self.0.write().shut.remove(&(scope.to_owned(), kind));
+    }
+
     /// A kind that has not been listed yet in a namespace, and why.
     #[must_use]
     pub fn not_listed(&self, namespace: &str) -> Option<(Kind, Option<String>)> {
@@ -111,10 +123,18 @@ impl ChildCache {
     }
 
     /// What keeps the cache from being whole and fresh: a list that is missing, or a watch that fails.
+    ///
+    /// A namespace of several in which the operator may not look is left out: its rights go with it when it is deleted, and
+    /// the others are looked after all the same.
     #[must_use]
     pub fn waits_for(&self) -> Option<String> {
         let state = self.0.read();
-        state.watches.iter().find_map(|((kind, _), watch)| {
+        let is_shut = |scope: &str| state.shut.keys().any(|(shut, _)| shut == scope);
+        let mut open = state.watches.iter().filter(|((_, scope), _)| !is_shut(scope)).peekable();
+        if open.peek().is_none() {
+            return state.shut.values().next().cloned();
+        }
+        open.find_map(|((kind, _), watch)| {
             let unlisted = || (!watch.listed).then(|| format!("the {}s have not been listed yet", kind.as_str()));
             watch.trouble.clone().or_else(unlisted)
         })
@@ -270,6 +290,26 @@ mod tests {
         cache.fails(Kind::ServiceAccount, "shop", "forbidden".to_owned());
         assert_eq!(cache.not_listed("shop"), Some((Kind::ServiceAccount, Some("forbidden".to_owned()))));
         assert!(cache.not_listed("other").is_none(), "that one is not watched");
+    }
+
+    #[test]
+    fn a_namespace_where_the_operator_may_not_look_holds_up_no_other() {
+        let cache = ChildCache::waiting_for(&["bank".to_owned(), "shop".to_owned()]);
+        for kind in Kind::ALL {
+            let _ = cache.take(kind, "shop", Event::Init);
+            let _ = cache.take(kind, "shop", Event::InitDone);
+        }
+        cache.fails(Kind::Service, "bank", "forbidden".to_owned());
+        assert!(cache.waits_for().is_some(), "it is still to be listed");
+        cache.shuts("Service", "bank", "forbidden".to_owned());
+        assert_eq!(cache.waits_for(), None);
+        assert!(cache.not_listed("bank").is_some(), "of that one nothing is known");
+        cache.shuts("Pipeline", "shop", "forbidden, too".to_owned());
+        assert!(cache.waits_for().is_some(), "it may look nowhere");
+        cache.opens("Pipeline", "shop");
+        assert_eq!(cache.waits_for(), None);
+        cache.opens("Service", "bank");
+        assert!(cache.waits_for().is_some(), "it is listed again");
     }
 
     #[test]

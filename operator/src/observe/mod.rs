@@ -1,14 +1,16 @@
-//! What there is: children from the caches, Secrets by name.
+//! What there is: children from the caches, Secrets by name, pods where they are asked for.
 
 mod cache;
 mod live;
 mod packed;
+mod pods;
 mod secrets;
 
 use std::collections::BTreeMap;
 
 pub use cache::{ChildCache, Children};
 pub use live::{Kind, Live};
+pub use pods::pods;
 pub use secrets::{SecretVersion, SecretVersions};
 
 use crate::context::Context;
@@ -40,6 +42,13 @@ pub enum ObserveError {
     Secret {
         /// Its name.
         name: String,
+        /// What the API server said.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The pods could not be listed.
+    #[error("the pods of the Pipeline could not be listed")]
+    Pods {
         /// What the API server said.
         #[source]
         source: Box<kube::Error>,

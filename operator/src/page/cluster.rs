@@ -152,7 +152,7 @@ impl Watched {
         listed.map_err(|because| {
             format!(
                 "the pods could not be listed, so the stages are not asked and it is not known how they are: {because}. The \
-                 chart's role allows it (`page.enabled`)"
+                 chart's role allows it"
             )
         })
     }

@@ -54,6 +54,10 @@ impl Next {
         if waits || draining || !known.failures.is_empty() {
             return Self::Soon;
         }
+        // Of pods that crash, or become ready no more, no watch tells.
+        if known.stages.iter().any(|stage| matches!(stage.state, StageState::NotReady | StageState::Failed(_))) {
+            return Self::Troubled;
+        }
         match &known.resources {
             ResourcesView::Trusted { again_after } => Self::Calm(Some(*again_after)),
             view if view.is_deferred() => Self::After(DEFERRED),
@@ -134,6 +138,17 @@ mod tests {
         let later = Duration::from_secs(3);
         let not_looked_at = Known { resources: ResourcesView::NotLookedAt { again_after: later }, ..ready() };
         assert_eq!(Next::of(&not_looked_at), Next::After(later));
+    }
+
+    #[test]
+    fn a_stage_that_is_not_ready_is_looked_at_again_since_no_watch_tells_of_pods() {
+        let with = |state| {
+            let raw = StageView { name: "raw".to_owned(), replicas: 1, ready: 0, endpoint: None, state };
+            Known { stages: vec![raw], ..known(ResourceState::Ready(Vec::new())) }
+        };
+        assert_eq!(Next::of(&with(StageState::NotReady)), Next::Troubled);
+        assert_eq!(Next::of(&with(StageState::Failed("it crashes".to_owned()))), Next::Troubled);
+        assert_eq!(Next::of(&with(StageState::RollingOut)), Next::Calm(None), "its Deployment is watched");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Letting go, in AWS, of what the spec names no more while the Pipeline stays.
 
+use k8s_openapi::api::core::v1::Pod;
 use penstock_provision::{Doomed, Removal, Removed};
 
 use crate::apply::decide::{Whose, whose};
@@ -7,7 +8,8 @@ use crate::apply::{self, ApplyError};
 use crate::aws::{ResourceState, ResourceView};
 use crate::context::Context;
 use crate::metrics;
-use crate::observe::{Children, Kind};
+use crate::names::STAGE_LABEL;
+use crate::observe::{self, Children, Kind};
 use crate::pipeline::Pipeline;
 use crate::report::stages::{StageState, StageView};
 use crate::validate::ValidatedPipeline;
@@ -32,7 +34,17 @@ pub(super) fn is_unused(pipeline: &ValidatedPipeline, stages: &[StageView], chil
     stages.iter().all(settled) && deployments.all(|(_, live)| named(live.stage()))
 }
 
-/// Takes a step towards the deletion of each. I/O: the Pipeline is read again first, since nothing brings a table back.
+/// Whether a pod may still work with it: one that is ending, of whatever stage, finishes what it has begun. Pure.
+fn is_used_by(pods: &[Pod], pipeline: &ValidatedPipeline) -> bool {
+    let is_named = |pod: &Pod| {
+        let stage = pod.metadata.labels.as_ref().and_then(|labels| labels.get(STAGE_LABEL));
+        stage.is_some_and(|stage| pipeline.stages.iter().any(|there| there.name == *stage))
+    };
+    pods.iter().any(|pod| pod.metadata.deletion_timestamp.is_some() || !is_named(pod))
+}
+
+/// Takes a step towards the deletion of each. I/O: first pods are looked at, and the Pipeline is read again, since nothing
+/// brings a table back.
 pub(super) async fn retire(
     superfluous: &[Doomed],
     pipeline: &Pipeline,
@@ -51,6 +63,18 @@ pub(super) async fn retire(
         };
         Retired { left: superfluous.iter().map(view).collect(), gone: Vec::new() }
     };
+    match observe::pods(&validated.identity, &context.client).await {
+        Ok(pods) if is_used_by(&pods, validated) => {
+            return waits("it is deleted once the pods that worked with it have ended");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            metrics::failure("pods_not_listed");
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "whether pods still work with what is to be deleted cannot be told");
+            return waits("it is deleted once the operator may list the pods, and none works with it");
+        }
+    }
     if let Err(error) = apply::unchanged(pipeline, context).await {
         if !matches!(error, ApplyError::Outdated) {
             super::tell(&error);
@@ -93,7 +117,10 @@ fn tell(removed: &Removed) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::build::fixtures::{PipelineFixture, rolled_out};
 
@@ -106,6 +133,20 @@ mod tests {
             state: state.clone(),
         };
         ["orders", "tables"].map(view).into()
+    }
+
+    #[test]
+    fn what_a_pod_that_is_ending_may_still_work_with_is_not_deleted() {
+        let pipeline = PipelineFixture::ecommerce().without_sink("raw").validated();
+        let pod = |stage: &str, going: bool| -> Pod {
+            let deleted = going.then_some("2026-01-01T00:00:00Z");
+            let metadata = json!({ "labels": { (STAGE_LABEL): stage }, "deletionTimestamp": deleted });
+            serde_json::from_value(json!({ "metadata": metadata })).unwrap()
+        };
+        assert!(!is_used_by(&[], &pipeline));
+        assert!(!is_used_by(&[pod("tables", false)], &pipeline), "it works with what the Pipeline names");
+        assert!(is_used_by(&[pod("tables", true)], &pipeline), "it may be one of a former spec");
+        assert!(is_used_by(&[pod("raw", false)], &pipeline), "its Deployment has only just gone");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod allowance;
 pub mod conditions;
 pub mod findings;
+pub mod pods;
 pub mod stages;
 pub mod status;
 

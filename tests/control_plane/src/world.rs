@@ -112,6 +112,11 @@ impl World {
         Ok(self.audit.since(self.began)?.into_iter().filter(|request| request.user == user).collect())
     }
 
+    /// The operator is to be refused something: it asks in a namespace where it has no rights.
+    pub fn expect_refusals(&mut self) {
+        self.may_be_refused = true;
+    }
+
     /// Takes a right from the operator, and waits until the API server goes by that.
     ///
     /// # Errors
@@ -152,9 +157,17 @@ impl World {
     /// # Errors
     /// When the way to AWS cannot be made.
     pub async fn operator(&self, wire: &Wire) -> anyhow::Result<Operator> {
+        self.operator_with(self.settings(), wire).await
+    }
+
+    /// Starts an operator with settings of the test's own.
+    ///
+    /// # Errors
+    /// When the way to AWS cannot be made.
+    pub async fn operator_with(&self, settings: Settings, wire: &Wire) -> anyhow::Result<Operator> {
         let health = Health::new();
         let client = wire.client(self.limited.clone());
-        let context = OperatorContext::new(client, self.account.over(wire).await?, self.settings());
+        let context = OperatorContext::new(client, self.account.over(wire).await?, settings);
         let task = tokio::spawn(control::control(context, health.clone()));
         Ok(Operator { task, health })
     }

@@ -145,6 +145,36 @@ fn every_flag_of_the_operator_is_one_that_it_has() {
     }
 }
 
+/// The operator's arguments.
+fn operator_arguments(arguments: &[&str]) -> Vec<String> {
+    let deployments = objects(arguments).into_iter().filter(|object| object["kind"] == "Deployment");
+    let of = |object: Value| object["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+    let all = deployments.flat_map(|object| of(object).as_array().cloned().unwrap_or_default());
+    all.map(|argument| argument.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn stages_are_pulled_as_the_operator_is_unless_the_values_say_otherwise() {
+    let pulled = |arguments: &[&str]| -> Vec<String> {
+        operator_arguments(arguments).into_iter().filter(|argument| argument.starts_with("--stage-pull-")).collect()
+    };
+    if objects(&[]).is_empty() {
+        return;
+    }
+    assert_eq!(pulled(&[]), ["--stage-pull-policy=IfNotPresent"]);
+    let as_the_operator =
+        ["--set=image.pullPolicy=Always,image.pullSecrets[0]=registry,image.pullSecrets[1].name=mirror"];
+    assert_eq!(
+        pulled(&as_the_operator),
+        ["--stage-pull-policy=Always", "--stage-pull-secret=registry", "--stage-pull-secret=mirror"]
+    );
+    for pod in pod_specs(&objects(&as_the_operator)) {
+        assert_eq!(pod["imagePullSecrets"], serde_json::json!([{ "name": "registry" }, { "name": "mirror" }]));
+    }
+    let otherwise = ["--set=image.pullSecrets={registry},stages.pullPolicy=Never,stages.pullSecrets={theirs}"];
+    assert_eq!(pulled(&otherwise), ["--stage-pull-policy=Never", "--stage-pull-secret=theirs"]);
+}
+
 #[test]
 fn the_page_is_for_those_who_forward_a_port_and_for_nobody_else() {
     for (arguments, pages) in [(&[][..], 1), (&["--set=page.enabled=false"][..], 0)] {
@@ -174,8 +204,11 @@ fn before_it_is_uninstalled_the_operator_is_asked_whether_it_may_go() {
         let container = &job["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["command"], serde_json::json!(["penstock-operator", "check-uninstall"]));
     }
-    for job in jobs(&["--set=rbac.create=false"]) {
-        assert_eq!(job["spec"]["template"]["spec"]["serviceAccountName"], "penstock-operator");
+    // Where a namespace of its own choice may be gone by then, it asks with the rights that the operator still has.
+    for arguments in ["--set=rbac.create=false", "--set=watchNamespaces={shop,bank}"] {
+        for job in jobs(&[arguments]) {
+            assert_eq!(job["spec"]["template"]["spec"]["serviceAccountName"], "penstock-operator", "{arguments}");
+        }
     }
     assert!(jobs(&["--set=uninstallCheck.enabled=false"]).is_empty());
     // Plain manifests would run it when they are applied.
@@ -248,6 +281,8 @@ fn a_value_that_is_not_known_or_makes_no_sense_is_refused() {
         "page.port=80",
         "page.port=9090",
         "aws.region=Ireland",
+        "nameOverride=Penstock_2",
+        "nameOverride=2penstock",
         "stages.env.A-B=c",
     ] {
         match rendered(&[&format!("--set={wrong}")]) {
@@ -257,6 +292,32 @@ fn a_value_that_is_not_known_or_makes_no_sense_is_refused() {
                 assert!(error.to_string().contains("schema") || error.to_string().contains("at '"), "{error}")
             }
         }
+    }
+}
+
+#[test]
+fn regions_of_every_partition_are_taken() {
+    for region in
+        ["eu-west-1", "us-gov-west-1", "cn-northwest-1", "eusc-de-east-1", "us-isof-south-1", "ap-southeast-12"]
+    {
+        rendered(&[&format!("--set=aws.region={region},localAws.region={region}")]).unwrap();
+    }
+}
+
+#[test]
+fn a_clusters_name_is_a_text_whatever_is_in_it() {
+    let named = operator_arguments(&["--set-string=aws.clusterName=prod: west # 1"]);
+    assert!(named.is_empty() || named.iter().any(|argument| argument == "--cluster=prod: west # 1"), "{named:?}");
+}
+
+#[test]
+fn every_pod_of_the_operators_goes_where_the_operator_goes() {
+    let told = [
+        "--set=operator.nodeSelector.disk=fast,operator.tolerations[0].key=gpu,operator.tolerations[0].operator=Exists",
+    ];
+    for pod in pod_specs(&objects(&told)) {
+        assert_eq!(pod["nodeSelector"]["disk"], "fast", "{pod}");
+        assert_eq!(pod["tolerations"][0]["key"], "gpu", "{pod}");
     }
 }
 

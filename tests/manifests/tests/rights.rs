@@ -28,7 +28,7 @@ const OF_EACH_CHILD: [(&str, &str, &str); 6] = [
     ("delete", "operator/src/apply/mod.rs", ".delete(live.name(), &parameters)"),
 ];
 
-const OTHERS: [Need; 8] = [
+const OTHERS: [Need; 9] = [
     (
         "penstock.dev",
         "pipelines",
@@ -55,14 +55,13 @@ const OTHERS: [Need; 8] = [
         "block_owner_deletion: Some(true)",
     ),
     ("", "secrets", "get", "operator/src/observe/secrets.rs", "secrets.get_metadata_opt(name)"),
+    ("", "pods", "list", "operator/src/observe/pods.rs", "Api::<Pod>::namespaced("),
     ("events.k8s.io", "events", "create", "operator/src/report/mod.rs", "context.events.publish("),
 ];
 
-/// Where a stage answers, and what happened, for the page.
-const OF_THE_PAGE: [Need; 2] = [
-    ("", "pods", "list", "operator/src/page/cluster.rs", "Api::<Pod>::namespaced("),
-    ("events.k8s.io", "events", "list", "operator/src/page/cluster.rs", "Api::<Event>::namespaced("),
-];
+/// What happened, for the page. Where a stage answers it finds by the right to list pods that there is anyway.
+const OF_THE_PAGE: [Need; 1] =
+    [("events.k8s.io", "events", "list", "operator/src/page/cluster.rs", "Api::<Event>::namespaced(")];
 
 /// A second event of the same kind counts the first one up.
 const EVENT_PATCH: Need = ("events.k8s.io", "events", "patch", "operator/src/report/mod.rs", "context.events.publish(");
@@ -143,7 +142,7 @@ fn everywhere_the_operator_may_do_what_it_needs_and_nothing_else() {
 }
 
 #[test]
-fn without_the_page_neither_pods_nor_events_are_listed() {
+fn without_the_page_no_events_are_listed() {
     let without_page: BTreeSet<_> = as_rights(&needs()).difference(&as_rights(&OF_THE_PAGE)).cloned().collect();
     let all = roles(&["--set=page.enabled=false"]);
     let is_operators = |role: &&Value| {
@@ -168,6 +167,7 @@ fn a_role_for_the_check_before_uninstalling_goes_with_it() {
         assert!(policy.contains("hook-succeeded"), "{policy}");
     }
     assert!(of_the_check(&["--set=uninstallCheck.enabled=false"]).is_empty());
+    assert!(of_the_check(&["--set=watchNamespaces={shop,bank}"]).is_empty(), "a namespace that is gone takes no role");
 }
 
 #[test]

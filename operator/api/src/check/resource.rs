@@ -7,7 +7,7 @@ use super::words::{similar, what_it_is};
 use super::yaml::{Node, NodeKind};
 use super::{Document, Finding, Severity};
 use crate::crd::{MAX_NAME, schema as crd_schema};
-use crate::spec::patterns::{LABEL_VALUE, NAME_PATTERN};
+use crate::spec::patterns::{LABEL_VALUE, NAME_PATTERN, PIPELINE_NAME};
 use crate::spec::{GROUP, KIND, VERSION};
 
 pub(super) fn api_version() -> String {
@@ -101,7 +101,7 @@ pub(super) fn schema() -> Value {
         "type": "object",
         "required": ["name"],
         "properties": {
-            "name": { "type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": NAME_PATTERN },
+            "name": { "type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": PIPELINE_NAME },
             "namespace": { "type": "string", "minLength": 1, "maxLength": 63, "pattern": NAME_PATTERN },
             "labels": {
                 "type": "object",

@@ -338,7 +338,7 @@ fn quoting(schema: &Value, node: &Node) -> String {
 /// What was meant by a text that misses a pattern, where that is plain to see.
 fn corrected(pattern: &str, text: &str) -> Option<String> {
     let candidate = match pattern {
-        patterns::NAME_PATTERN => text.to_lowercase().replace(['_', '.', ' '], "-"),
+        patterns::NAME_PATTERN | patterns::PIPELINE_NAME => text.to_lowercase().replace(['_', '.', ' '], "-"),
         patterns::BUCKET => text.trim_start_matches("s3://").trim_end_matches('/').to_lowercase().replace('_', "-"),
         patterns::HTTP_PATH => format!("/{}", text.trim_matches('/')),
         patterns::KEY_PREFIX => text.trim_start_matches('/').to_owned(),

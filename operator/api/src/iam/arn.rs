@@ -54,8 +54,15 @@ impl<'a> Arns<'a> {
 
     /// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html>
     fn partition(&self) -> &'static str {
-        const OF_REGIONS: [(&str, &str); 4] =
-            [("cn-", "aws-cn"), ("us-gov-", "aws-us-gov"), ("us-iso-", "aws-iso"), ("us-isob-", "aws-iso-b")];
+        const OF_REGIONS: [(&str, &str); 7] = [
+            ("cn-", "aws-cn"),
+            ("eu-isoe-", "aws-iso-e"),
+            ("eusc-", "aws-eusc"),
+            ("us-gov-", "aws-us-gov"),
+            ("us-iso-", "aws-iso"),
+            ("us-isob-", "aws-iso-b"),
+            ("us-isof-", "aws-iso-f"),
+        ];
         OF_REGIONS.iter().find(|(prefix, _)| self.region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
     }
 }

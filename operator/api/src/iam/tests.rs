@@ -142,7 +142,13 @@ fn one_role_for_several_stages_names_each_statement_once() {
 
 #[test]
 fn other_partitions_have_arns_of_their_own() {
-    for (region, partition) in [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("us-east-1", "aws")] {
+    for (region, partition) in [
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("eusc-de-east-1", "aws-eusc"),
+        ("us-isof-south-1", "aws-iso-f"),
+        ("us-east-1", "aws"),
+    ] {
         let mut there = shop();
         there.spec.aws.region = region.to_owned();
         let text = of(&there, "*")["stages"]["orders"].to_string();

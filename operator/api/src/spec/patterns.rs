@@ -6,8 +6,10 @@ use crate::units;
 
 /// A name in the Pipeline: a DNS label (RFC 1123).
 pub const NAME_PATTERN: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+/// The name of a Pipeline: a DNS label with a letter in front (RFC 1035), since the Services of its stages begin with it.
+pub const PIPELINE_NAME: &str = "^[a-z]([-a-z0-9]*[a-z0-9])?$";
 /// An AWS region.
-pub const REGION: &str = "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$";
+pub const REGION: &str = "^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$";
 /// An endpoint of an emulator.
 pub const ENDPOINT: &str = "^https?://[^ /]+/?$";
 /// A stream's or a table's name (Kinesis CreateStream, DynamoDB CreateTable).
@@ -50,6 +52,10 @@ pub fn meaning(pattern: &str) -> Option<&'static str> {
     Some(match pattern {
         NAME_PATTERN => {
             "a DNS label: lower-case letters, digits and dashes, with a letter or digit at both ends, such as `orders-2`"
+        }
+        PIPELINE_NAME => {
+            "a DNS label with a letter in front: lower-case letters, digits and dashes, with a letter or digit at the end, such as \
+             `orders-2`"
         }
         REGION => "an AWS region, such as `eu-west-1`",
         ENDPOINT => "a URL without a path, such as `http://127.0.0.1:4566`",

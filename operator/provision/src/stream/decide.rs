@@ -7,7 +7,7 @@ use penstock_api::spec::{Existing, StreamMode};
 
 use crate::Options;
 use crate::error::{Kind, ProvisionError};
-use crate::ownership::{Owner, may_become_ours, may_use};
+use crate::ownership::{Owner, may_be_adopted, may_become_ours, may_use};
 
 /// A stream as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(crate) fn next_step(plan: &StreamPlan, options: &Options, seen: Option<&Seen
         return Ok(Step::Wait("the stream was made just now, and whose it is may not be seen yet"));
     }
     may_use(Kind::Stream, &plan.name, &seen.owner, existing)?;
-    if existing == Existing::Adopt && seen.owner == Owner::Nobody {
+    if existing == Existing::Adopt && may_be_adopted(&seen.owner) {
         return Ok(Step::Adopt);
     }
     if seen.owner != Owner::Ours {
@@ -204,7 +204,9 @@ fn fits(plan: &StreamPlan, seen: &Seen) -> Result<(), ProvisionError> {
     };
     let whose = match &seen.owner {
         Owner::Another(owner) => format!(" (it belongs to the Pipeline {owner})"),
-        Owner::Nobody | Owner::Ours => " (it is not tagged as this Pipeline's, so it is not changed)".to_owned(),
+        Owner::Nobody | Owner::OfUnnamedCluster(_) | Owner::Ours => {
+            " (it is not tagged as this Pipeline's, so it is not changed)".to_owned()
+        }
     };
     let name = plan.name.clone();
     Err(ProvisionError::Mismatch { kind: Kind::Stream, name, difference: difference + &whose, cure })

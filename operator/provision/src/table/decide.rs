@@ -7,7 +7,7 @@ use penstock_api::spec::Existing;
 
 use crate::Options;
 use crate::error::{Kind, ProvisionError};
-use crate::ownership::{Owner, may_become_ours, may_use};
+use crate::ownership::{Owner, may_be_adopted, may_become_ours, may_use};
 
 /// A table as it was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +115,7 @@ pub(crate) fn next_step(plan: &TablePlan, options: &Options, seen: Option<&Seen>
     }
     may_use(Kind::Table, &plan.name, &seen.owner, existing)?;
     check_keys(plan, seen)?;
-    if existing == Existing::Adopt && seen.owner == Owner::Nobody {
+    if existing == Existing::Adopt && may_be_adopted(&seen.owner) {
         return Ok(Step::Adopt);
     }
     if seen.owner != Owner::Ours {

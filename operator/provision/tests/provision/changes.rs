@@ -1,6 +1,8 @@
 //! What is changed in place, a step at a time.
 
-use aws_sdk_dynamodb::types::{BillingMode, PointInTimeRecoveryStatus, TableDescription, TimeToLiveStatus};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, BillingMode, PointInTimeRecoveryStatus, TableDescription, TimeToLiveStatus,
+};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::StreamDescriptionSummary;
 use penstock_api::plan::{BillingPlan, EncryptionPlan};
@@ -76,6 +78,48 @@ async fn a_retention_becomes_shorter_where_no_sink_misses_a_record() {
     resources.streams[0].may_shorten = true;
     assert_eq!(drift(&resources, &account.clients, 0).await, NOTHING);
     assert_eq!(stream(&account.clients).await.retention_period_hours, 48);
+}
+
+/// What a sink that begins with what comes next has written of a shard before its first record.
+async fn begin_at(clients: &Clients, lease_table: &str, shard: &str, millis: i64) {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let row = clients.dynamodb.put_item().table_name(lease_table).item("leaseKey", text(shard));
+    let row = row.item("checkpoint", text("AT_TIMESTAMP"));
+    row.item("penstockStartAtMillis", AttributeValue::N(millis.to_string())).send().await.unwrap();
+}
+
+/// Puts a record; gives its shard.
+async fn put(clients: &Clients) -> String {
+    let put = clients.kinesis.put_record().stream_name("events").partition_key("a").data(Blob::new("x"));
+    put.send().await.unwrap().shard_id
+}
+
+#[tokio::test]
+async fn a_sink_that_begins_with_what_comes_next_has_not_stored_what_came_since() {
+    let account = account().await;
+    let resources = resources("ecommerce");
+    assert_eq!(drift(&resources, &account.clients, 0).await, NOTHING);
+    let leases = &resources.streams[0].readers[0];
+    let shard = put(&account.clients).await;
+    begin_at(&account.clients, leases, &shard, 0).await;
+    assert!(!has_stored("events", leases, None, &account.clients).await.unwrap(), "the record came after the begin");
+}
+
+#[tokio::test]
+async fn what_was_in_shards_before_a_sink_began_with_their_children_is_not_missing() {
+    let account = account().await;
+    let mut resources = resources("ecommerce");
+    assert_eq!(drift(&resources, &account.clients, 0).await, NOTHING);
+    let parent = put(&account.clients).await;
+    resources.streams[0].shards = Some(4);
+    assert_eq!(drift(&resources, &account.clients, 0).await, NOTHING);
+    let leases = &resources.streams[0].readers[0];
+    assert!(!has_stored("events", leases, None, &account.clients).await.unwrap(), "nobody has begun");
+    let listed = account.clients.kinesis.list_shards().stream_name("events").send().await.unwrap().shards.unwrap();
+    for child in listed.iter().filter(|shard| shard.parent_shard_id.is_some()) {
+        begin_at(&account.clients, leases, &child.shard_id, 0).await;
+    }
+    assert!(has_stored("events", leases, None, &account.clients).await.unwrap(), "the record is in {parent}");
 }
 
 #[tokio::test]

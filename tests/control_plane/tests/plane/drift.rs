@@ -139,6 +139,27 @@ async fn the_replicas_of_a_foreign_autoscaler_survive() {
 }
 
 #[tokio::test]
+async fn a_new_number_in_the_pipeline_counts_after_somebody_has_scaled() {
+    let Some((world, wire, _operator)) = started("rescaled").await else { return };
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), &world.namespace);
+    let parameters = PatchParams { field_manager: Some("autoscaler".to_owned()), ..PatchParams::default() };
+    let scale = async |replicas: i32| {
+        let scaled = json!({ "spec": { "replicas": replicas } });
+        deployments.patch_scale("ecommerce-tables", &parameters, &Patch::Merge(&scaled)).await.unwrap();
+        steady("the operator's calls", QUIET, async || Ok(wire.calls().len())).await.unwrap();
+    };
+    let replicas = async || deployments.get("ecommerce-tables").await.unwrap().spec.unwrap().replicas;
+    scale(4).await;
+    assert_eq!(replicas().await, Some(4));
+    let edited = Manifest::example("ecommerce").unwrap().with("/spec/sinks/1/replicas", 2).unwrap();
+    world.apply(&edited).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    assert_eq!(replicas().await, Some(2));
+    scale(5).await;
+    assert_eq!(replicas().await, Some(5), "who still scales does so again");
+}
+
+#[tokio::test]
 async fn an_autoscaler_scales_again_after_the_pipeline_has_rested() {
     let Some((world, wire, _operator)) = started("rested").await else { return };
     let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), &world.namespace);

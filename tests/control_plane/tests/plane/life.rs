@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::ensure;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams, PostParams};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
-use penstock_control_plane::{Manifest, Wire, World, children, eventually, shared, steady};
+use penstock_control_plane::{Manifest, Wire, World, children, condition, eventually, shared, steady};
 use penstock_operator::names;
 use serde_json::{Value, json};
 
@@ -206,6 +207,79 @@ async fn with_delete_everything_that_is_ours_goes_and_nothing_else() {
     world.gone("ecommerce").await.unwrap();
     let left: Vec<_> = world.account.inventory().await.unwrap().into_keys().collect();
     assert_eq!(left, ["bucket/acme-lake", "table/ecommerce-customers"], "the second table is to stay");
+}
+
+/// Makes a pod of a stage. Nothing runs it; what holds it is a finalizer of the test's.
+async fn pod_of(world: &World, stage: &str) -> Api<Pod> {
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
+    let labels = json!({
+        (names::MANAGED_BY_LABEL): names::MANAGED_BY, (names::PIPELINE_LABEL): "ecommerce", (names::STAGE_LABEL): stage,
+    });
+    let pod = json!({
+        "metadata": { "name": stage, "labels": labels, "finalizers": ["penstock.dev/test"] },
+        "spec": { "containers": [{ "name": names::CONTAINER, "image": "penstock:test" }] },
+    });
+    pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
+    pods
+}
+
+#[tokio::test]
+async fn what_a_pod_still_works_with_is_deleted_once_it_has_ended() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "ending").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    let manifest = Manifest::example("ecommerce").unwrap();
+    world.apply(&manifest.with("/spec/buffers/0/kinesis/deletionPolicy", "Delete").unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    let pods = pod_of(&world, "raw").await;
+    pods.delete("raw", &DeleteParams::default()).await.unwrap();
+
+    world.delete("ecommerce").await.unwrap();
+    eventually("the Pipeline says that it waits for the pod", async || {
+        let pipeline = world.pipelines().get("ecommerce").await?;
+        let message = condition(&pipeline, "Ready").map(|ready| ready["message"].to_string()).unwrap_or_default();
+        ensure!(message.contains("1 pods"), "{message}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let there = world.account.inventory().await.unwrap();
+    assert!(there.keys().any(|name| name.starts_with("stream/")), "{:?}", there.keys());
+    let ended = json!({ "metadata": { "finalizers": null } });
+    pods.patch("raw", &PatchParams::default(), &Patch::Merge(&ended)).await.unwrap();
+    world.gone("ecommerce").await.unwrap();
+    let left = world.account.inventory().await.unwrap();
+    assert!(!left.keys().any(|name| name.starts_with("stream/")), "{:?}", left.keys());
+}
+
+#[tokio::test]
+async fn a_stage_that_was_ready_and_whose_pods_crash_is_told_of_with_the_cure() {
+    let Some(plane) = shared().unwrap() else { return };
+    let world = World::new(plane, "crashing").await.unwrap();
+    let _operator = world.operator(&Wire::default()).await.unwrap();
+    world.apply(&Manifest::example("ecommerce").unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    world.roll_out.abort();
+    let pods = pod_of(&world, "raw").await;
+    let crashed = json!({ "status": { "containerStatuses": [{
+        "name": names::CONTAINER, "image": "penstock:test", "imageID": "", "ready": false, "restartCount": 5,
+        "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+        "lastState": { "terminated": { "exitCode": 137, "reason": "OOMKilled" } },
+    }] } });
+    pods.patch_status("raw", &PatchParams::default(), &Patch::Merge(&crashed)).await.unwrap();
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), &world.namespace);
+    let ready = async |count: i32| {
+        let status = json!({ "status": { "readyReplicas": count, "availableReplicas": count } });
+        deployments.patch_status("ecommerce-raw", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    };
+    ready(0).await;
+    let pipeline = world.said("ecommerce", "False", "StageFailed").await.unwrap();
+    let stalled = condition(&pipeline, "Stalled").unwrap();
+    assert_eq!(stalled["status"], "True");
+    let message = stalled["message"].as_str().unwrap();
+    assert!(message.contains("OOMKilled") && message.contains("limits.memory"), "{message}");
+    ready(1).await;
+    world.ready("ecommerce").await.unwrap();
 }
 
 #[tokio::test]

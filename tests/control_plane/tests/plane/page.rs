@@ -135,7 +135,7 @@ async fn without_the_right_to_list_pods_the_page_says_so_and_does_not_guess() {
     let page = Page::of(&world, &Wire::default()).await.unwrap();
     let seen = page.one(&world.namespace, "ecommerce").await.unwrap();
     let trouble = seen["trouble"].as_str().unwrap();
-    assert!(trouble.contains("cannot list resource \"pods\"") && trouble.contains("page.enabled"), "{trouble}");
+    assert!(trouble.contains("cannot list resource \"pods\"") && trouble.contains("chart's role"), "{trouble}");
     for stage in STAGES {
         assert_eq!(state(&seen, stage).unwrap()["is"], "unknown");
     }

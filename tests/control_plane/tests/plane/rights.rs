@@ -141,6 +141,25 @@ async fn a_watch_that_is_refused_is_told_of_and_begins_again_when_the_right_is_b
 }
 
 #[tokio::test]
+async fn a_named_namespace_that_is_gone_with_the_operators_rights_holds_up_no_other() {
+    let Some(plane) = shared().unwrap() else { return };
+    let mut world = World::new(plane, "stays").await.unwrap();
+    world.expect_refusals();
+    let mut settings = world.settings();
+    settings.namespaces.push(format!("{}-gone", world.namespace));
+    let operator = world.operator_with(settings, &Wire::default()).await.unwrap();
+    world.apply(&Manifest::example("ecommerce").unwrap()).await.unwrap();
+    world.ready("ecommerce").await.unwrap();
+    eventually("the operator is ready", async || {
+        let health = operator.health.not_ready();
+        ensure!(health.is_empty(), "{health:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
 async fn an_operator_that_may_not_list_from_the_beginning_says_so_in_every_pipeline() {
     let Some(plane) = shared().unwrap() else { return };
     let mut world = World::new(plane, "never-saw").await.unwrap();
