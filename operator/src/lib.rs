@@ -32,6 +32,7 @@ pub mod validate;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use penstock_runtime::Health;
 use tokio_util::sync::CancellationToken;
 
@@ -43,25 +44,27 @@ pub use settings::{ElectionSettings, Settings};
 /// Runs the operator until `stop`: waits for the lease, controls while it is held, gives it back.
 ///
 /// `client` is wrapped with time limits and repeats here; `lease_client` with a time limit only.
-pub async fn run(
+pub fn run(
     client: kube::Client,
     lease_client: kube::Client,
     aws: Arc<dyn AwsClients>,
     settings: Settings,
     health: Health,
     stop: CancellationToken,
-) {
-    let Some(election) = settings.election.clone() else {
-        let controlling = control::control(Context::new(client, aws, settings), health);
-        tokio::select! {
-            () = controlling => {}
-            () = stop.cancelled() => {}
-        }
-        return;
-    };
-    let lease_client = client::limited(lease_client, client::Limits::for_leases(&election));
-    leader::while_leading(lease_client, election, health.clone(), stop, || {
-        control::control(Context::new(client.clone(), Arc::clone(&aws), settings.clone()), health.clone())
+) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let Some(election) = settings.election.clone() else {
+            let controlling = control::control(Context::new(client, aws, settings), health);
+            tokio::select! {
+                () = controlling => {}
+                () = stop.cancelled() => {}
+            }
+            return;
+        };
+        let lease_client = client::limited(lease_client, client::Limits::for_leases(&election));
+        leader::while_leading(lease_client, election, health.clone(), stop, || {
+            control::control(Context::new(client.clone(), Arc::clone(&aws), settings.clone()), health.clone())
+        })
+        .await;
     })
-    .await;
 }

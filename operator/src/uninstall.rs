@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use futures::future::BoxFuture;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
@@ -36,23 +37,28 @@ pub enum UninstallError {
 ///
 /// # Errors
 /// When one does, or it cannot be found out.
-pub async fn check(client: Client, namespaces: &[String]) -> Result<(), UninstallError> {
-    let client = limited(client, Limits::default());
-    let scopes: Vec<Api<Pipeline>> = match namespaces {
-        [] => vec![Api::all(client)],
-        named => named.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
-    };
-    let mut held = Vec::new();
-    for scope in scopes {
-        match held_in(&scope).await {
-            Ok(names) => held.extend(names),
-            Err(kube::Error::Api(status)) if status.code == 403 && !namespaces.is_empty() => {
-                tracing::warn!(because = status.message, "a namespace that the operator may not look into is left out");
+pub fn check<'a>(client: Client, namespaces: &'a [String]) -> BoxFuture<'a, Result<(), UninstallError>> {
+    Box::pin(async move {
+        let client = limited(client, Limits::default());
+        let scopes: Vec<Api<Pipeline>> = match namespaces {
+            [] => vec![Api::all(client)],
+            named => named.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
+        };
+        let mut held = Vec::new();
+        for scope in scopes {
+            match held_in(&scope).await {
+                Ok(names) => held.extend(names),
+                Err(kube::Error::Api(status)) if status.code == 403 && !namespaces.is_empty() => {
+                    tracing::warn!(
+                        because = status.message,
+                        "a namespace that the operator may not look into is left out"
+                    );
+                }
+                Err(error) => return Err(UninstallError::Unknown(Box::new(error))),
             }
-            Err(error) => return Err(UninstallError::Unknown(Box::new(error))),
         }
-    }
-    if held.is_empty() { Ok(()) } else { Err(UninstallError::Held(held)) }
+        if held.is_empty() { Ok(()) } else { Err(UninstallError::Held(held)) }
+    })
 }
 
 /// `namespace/name` of those that have the finalizer.

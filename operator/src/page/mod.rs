@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Limits, limited};
 use cluster::Cluster;
+use futures::future::BoxFuture;
 
 /// Why the page is not served.
 #[derive(Debug, thiserror::Error)]
@@ -47,14 +48,16 @@ impl PageError {
 ///
 /// # Errors
 /// When the address cannot be bound, or is one that others reach and there is no token.
-pub async fn serve(
+pub fn serve(
     client: Client,
     namespaces: Vec<String>,
     addr: SocketAddr,
     token: Option<String>,
     stop: CancellationToken,
-) -> Result<SocketAddr, PageError> {
-    let access = Access::on(addr.ip(), token)?;
-    let cluster = Cluster::new(limited(client, Limits::default()), namespaces);
-    Ok(serve_page(addr, access, Arc::new(cluster), stop).await?)
+) -> BoxFuture<'static, Result<SocketAddr, PageError>> {
+    Box::pin(async move {
+        let access = Access::on(addr.ip(), token)?;
+        let cluster = Cluster::new(limited(client, Limits::default()), namespaces);
+        Ok(serve_page(addr, access, Arc::new(cluster), stop).await?)
+    })
 }

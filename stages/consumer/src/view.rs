@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use penstock_contract::{ArrivalMillis, Position, Range, ShardId};
 
 use crate::lease::{Checkpoint, Lease, Pending};
@@ -106,11 +107,13 @@ const NO_HURRY: Duration = Duration::from_secs(90);
 ///
 /// # Errors
 /// When it is not there or cannot be read.
-pub async fn read_lease_table(
-    client: &aws_sdk_dynamodb::Client,
-    table: &str,
-) -> Result<LeaseTableView, LeaseTableError> {
-    Ok(LeaseTableView::of(LeaseTable::new(client.clone(), table.to_owned(), NO_HURRY).rows().await?))
+pub fn read_lease_table<'a>(
+    client: &'a aws_sdk_dynamodb::Client,
+    table: &'a str,
+) -> BoxFuture<'a, Result<LeaseTableView, LeaseTableError>> {
+    Box::pin(async move {
+        Ok(LeaseTableView::of(LeaseTable::new(client.clone(), table.to_owned(), NO_HURRY).rows().await?))
+    })
 }
 
 impl LeaseTableView {
