@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use penstock_api::plan::{SinkStage, SinkTarget, StageConfig, StageKind};
+use penstock_api::plan::{SinkStage, SinkTarget, StageConfig, StageKind, WriteTarget};
 use penstock_consumer::{CheckpointView, LeaseTableView, read_lease_table};
 use penstock_contract::ShardId;
 use penstock_provision::Clients;
+use penstock_stream::{ShardFilter, list_shards};
 
 use crate::running::Where;
 use crate::{starting, validate};
@@ -30,7 +31,10 @@ const AFTER: &str = "\
 For each sink it reads the lease table and, where the sink writes objects, their names and metadata. It shows for each \
 shard that the ranges join, without gap or overlap, from the start to the checkpoint, and that objects and dead letters \
 hold what was committed. Of a sink that writes items, the leases say how much was committed; --deep compares the items \
-of tables with `write: put`.
+of tables with `write: put`, and says which tables it does not compare: the sums of those with `write: aggregate`.
+
+Of a shard that the stream has deleted after it was processed to its end there is no lease any more. Its ranges must join \
+all the same; how much there was beyond what is stored, nobody knows any more, and a note says so.
 
 --deep reads every record that the streams still hold, and compares it with its line in an object and with its item. \
 It holds some 100 bytes of memory a record.
@@ -117,6 +121,8 @@ struct Evidence {
     /// Absent where the sink writes no objects.
     stored: Option<Stored>,
     letters: Letters,
+    /// The shards that the stream has, where it was asked for.
+    listed: Option<BTreeSet<ShardId>>,
 }
 
 impl Audit<'_> {
@@ -128,7 +134,10 @@ impl Audit<'_> {
         };
         let letters = letters::read(&self.clients.s3, self.config, self.sink, findings).await?;
         let after = self.leases().await?;
-        let evidence = Evidence { before, after, stored, letters };
+        let mut evidence = Evidence { before, after, stored, letters, listed: None };
+        if !evidence.without_lease().is_empty() {
+            evidence.listed = self.listed(findings).await;
+        }
         let mut report = SinkReport {
             sink: self.config.name.clone(),
             lease_table: self.sink.lease_table.clone(),
@@ -154,6 +163,7 @@ impl Audit<'_> {
         }
         if deep {
             report.compared = Some(deep::compare(self, &evidence, &gaps.into_iter().collect(), findings).await?);
+            report.not_compared = self.not_compared();
         }
         Ok(report)
     }
@@ -163,6 +173,26 @@ impl Audit<'_> {
         read_lease_table(&self.clients.dynamodb, table)
             .await
             .with_context(|| format!("the lease table {table} of the sink {:?} cannot be read", self.config.name))
+    }
+
+    /// The shards that the stream has; `None` where it does not say.
+    async fn listed(&self, findings: &mut Vec<Finding>) -> Option<BTreeSet<ShardId>> {
+        let stream = &self.sink.stream;
+        match list_shards(&self.clients.kinesis, stream, &ShardFilter::FromTrimHorizon).await {
+            Ok(listed) => Some(listed.into_iter().map(|shard| shard.id).collect()),
+            Err(error) => {
+                let what = format!("its shards cannot be listed, so nobody knows which it has deleted: {error}");
+                findings.push(self.finding(Verdict::Unknown, None, format!("the stream {stream}"), what));
+                None
+            }
+        }
+    }
+
+    /// The tables whose items no record makes by itself.
+    fn not_compared(&self) -> Vec<String> {
+        let SinkTarget::DynamoDb(target) = &self.sink.target else { return Vec::new() };
+        let sums = target.tables.iter().filter(|table| table.write != WriteTarget::Put);
+        sums.map(|table| table.name.clone()).collect()
     }
 
     fn finding(&self, verdict: Verdict, shard: Option<&ShardId>, place: String, what: String) -> Finding {
@@ -176,8 +206,24 @@ impl Evidence {
         self.after.leases.keys().chain(stored).chain(self.letters.keys()).cloned().collect()
     }
 
+    /// The shards of which something is stored, and that have no lease.
+    fn without_lease(&self) -> BTreeSet<ShardId> {
+        self.shards().into_iter().filter(|shard| !self.after.leases.contains_key(shard)).collect()
+    }
+
+    /// The stream has deleted the shard, and its lease went with it: that happens when the shard was processed to its end.
+    fn is_past(&self, shard: &ShardId) -> bool {
+        let is_deleted = self.listed.as_ref().is_some_and(|listed| !listed.is_empty() && !listed.contains(shard));
+        is_deleted && !self.after.leases.contains_key(shard)
+    }
+
     fn chain(&self, shard: &ShardId) -> Chain {
         let (before, after) = (self.before.leases.get(shard), self.after.leases.get(shard));
+        if self.is_past(shard) {
+            let found = self.stored.as_ref().and_then(|stored| stored.get(shard)).map_or(&[][..], Vec::as_slice);
+            let none = BTreeSet::new();
+            return Chain::of_past(found, self.letters.get(shard).unwrap_or(&none));
+        }
         let mut chain = match &self.stored {
             Some(stored) => Chain::of_objects(before, after, stored.get(shard).map_or(&[], Vec::as_slice)),
             None => Chain::of_lease(after),
@@ -226,5 +272,29 @@ pub(crate) fn shown(checkpoint: &CheckpointView) -> String {
         CheckpointView::TrimHorizon => "TRIM_HORIZON".to_owned(),
         CheckpointView::Latest => "LATEST".to_owned(),
         CheckpointView::ShardEnd => "SHARD_END".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_is_past_when_neither_the_stream_nor_the_lease_table_has_it() {
+        let shard = ShardId::new("shardId-000000000000");
+        let letters = Letters::from([(shard.clone(), BTreeSet::new())]);
+        let none = LeaseTableView::default;
+        let evidence = |listed: Option<&[&str]>| Evidence {
+            before: none(),
+            after: none(),
+            stored: None,
+            letters: letters.clone(),
+            listed: listed.map(|listed| listed.iter().map(|id| ShardId::new(*id)).collect()),
+        };
+        assert_eq!(evidence(None).without_lease(), BTreeSet::from([shard.clone()]));
+        assert!(evidence(Some(&["shardId-000000000001"])).is_past(&shard));
+        assert!(!evidence(Some(&["shardId-000000000000"])).is_past(&shard), "something deleted its lease");
+        assert!(!evidence(Some(&[])).is_past(&shard), "a stream always has shards");
+        assert!(!evidence(None).is_past(&shard), "nobody knows");
     }
 }

@@ -21,6 +21,7 @@ mod decide;
 mod error;
 mod fill;
 mod heartbeat;
+mod lag;
 mod lease;
 mod lease_table;
 mod load;

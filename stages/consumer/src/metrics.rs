@@ -35,8 +35,9 @@ pub(crate) fn describe() {
     describe_gauge!(
         BEHIND,
         Unit::Milliseconds,
-        "How far the latest read of the shard was behind its newest record. Alert well before the stream's \
-         retention: what is older than that is deleted unread. Look at the retries first, then add shards."
+        "How far reading of the shard is behind its newest record: as the latest read said, and when that was more than 15 \
+         seconds ago, so much more. Alert well before the stream's retention: what is older than that is deleted unread. Look at \
+         the retries first, then add shards."
     );
     describe_counter!(READ_RECORDS, "Records that were read from the shard, also those that were read again.");
     describe_counter!(
@@ -175,11 +176,14 @@ impl Metrics {
         counter!(TRIMMED, "pipeline" => self.pipeline.clone(), "sink" => self.sink.clone()).increment(1);
     }
 
+    /// How far reading of a shard is behind, in milliseconds.
+    pub(crate) fn behind(&self, shard: &ShardId) -> Gauge {
+        gauge!(BEHIND, &self.labels(shard))
+    }
+
     pub(crate) fn shard(&self, shard: &ShardId) -> ShardMetrics {
-        let labels =
-            [("pipeline", self.pipeline.clone()), ("sink", self.sink.clone()), ("shard", shard.as_str().to_owned())];
+        let labels = self.labels(shard);
         ShardMetrics {
-            behind: gauge!(BEHIND, &labels),
             read_records: counter!(READ_RECORDS, &labels),
             astray_aggregates: counter!(ASTRAY, &labels),
             read_bytes: counter!(READ_BYTES, &labels),
@@ -192,12 +196,14 @@ impl Metrics {
             },
         }
     }
+
+    fn labels(&self, shard: &ShardId) -> [(&'static str, String); 3] {
+        [("pipeline", self.pipeline.clone()), ("sink", self.sink.clone()), ("shard", shard.as_str().to_owned())]
+    }
 }
 
-/// The numbers of one shard. When its work here ends, whatever the end, it is not behind any more as far as
-/// this worker is concerned: the next owner says how it stands.
+/// The numbers of one shard.
 pub(crate) struct ShardMetrics {
-    pub(crate) behind: Gauge,
     pub(crate) read_records: Counter,
     pub(crate) astray_aggregates: Counter,
     pub(crate) read_bytes: Counter,
@@ -251,11 +257,5 @@ impl Drop for Waiting {
         let mut arrivals = self.among.arrivals.lock();
         arrivals.remove(&self.number);
         self.among.show(&arrivals);
-    }
-}
-
-impl Drop for ShardMetrics {
-    fn drop(&mut self) {
-        self.behind.set(0.0);
     }
 }

@@ -89,7 +89,8 @@ impl Reader {
     }
 
     /// Starts reading what was read before. By asking: a shard has one subscription at a time for each consumer. It
-    /// is no part of what the shard weighs: who takes it over reads it again, and would pass it on for that.
+    /// is no part of what the shard weighs: who takes it over reads it again, and would pass it on for that. Nor does it say
+    /// how far reading is behind.
     pub(crate) fn again<S: Sink>(shared: Arc<Shared<S>>, shard: ShardId, starting_at: StartingAt) -> Self {
         Self::with(Source::Polling(Polling::new()), shared, shard, starting_at, false)
     }
@@ -99,7 +100,7 @@ impl Reader {
         shared: Arc<Shared<S>>,
         shard: ShardId,
         starting_at: StartingAt,
-        weighs: bool,
+        is_first: bool,
     ) -> Self {
         let (sender, events) = mpsc::channel(QUEUE);
         let reading = async move {
@@ -110,7 +111,7 @@ impl Reader {
                 metrics: shared.metrics.shard(&shard),
                 shard,
                 starting_at,
-                weighs,
+                is_first,
                 received: None,
                 ends_without_children: 0,
                 sender,
@@ -196,7 +197,8 @@ struct Reading<S> {
     shard: ShardId,
     source: Source,
     starting_at: StartingAt,
-    weighs: bool,
+    /// The shard is read for the first time here, not once more.
+    is_first: bool,
     /// The last record that was received: reading goes on after it.
     received: Option<Sequence>,
     rooms: Rooms,
@@ -274,12 +276,13 @@ impl<S: Sink> Reading<S> {
         let end = is_last && !child_shards.is_empty();
         let (count, bytes) = (records.len(), records.iter().map(|record| record.data.len()).sum());
         self.metrics.read_bytes.increment(bytes as u64);
-        if self.weighs {
+        if self.is_first {
             self.shared.loads.add(&self.shard, count, bytes);
         }
-        if let Some(behind) = millis_behind_latest {
-            #[allow(clippy::cast_precision_loss, reason = "2^52 milliseconds are longer than any retention")]
-            self.metrics.behind.set(behind as f64);
+        if let Some(behind) = millis_behind_latest.and_then(|behind| u64::try_from(behind).ok())
+            && self.is_first
+        {
+            self.shared.lags.read(&self.shard, Duration::from_millis(behind));
         }
         if let Some(last) = records.last() {
             self.received = Some(last.sequence.clone());

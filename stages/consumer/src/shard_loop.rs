@@ -95,6 +95,7 @@ async fn too_long(signals: &Signals, limit: Duration) {
 
 async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals) -> Result<Outcome, Stopped> {
     let mut tenure = Tenure::new(lease);
+    let followed = shared.lags.follow(tenure.shard(), shared.metrics.behind(tenure.shard()));
     learn_hash_range(shared, tenure.lease()).await;
     keep_recipe(shared, tenure.shard()).await;
     let judge = finish_pending(shared, &mut tenure).await?;
@@ -104,6 +105,7 @@ async fn work<S: Sink>(shared: &Arc<Shared<S>>, lease: Lease, signals: &Signals)
         judge: judge.with_window(shared.config.repeats.as_ref()),
     };
     let (filled, tenure) = fill_and_commit(shared, tenure, beginning, &signals.finish).await?;
+    drop(followed);
     match filled {
         Filled::Ended(children) => {
             return Ok(shard_end::end(shared, tenure, &children).await?.into());

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::config::{Clients, ConsumerConfig};
 use crate::dead_letters::DeadLetterStore;
+use crate::lag::Lags;
 use crate::lease_table::LeaseTable;
 use crate::load::Loads;
 use crate::metrics::Metrics;
@@ -101,6 +102,8 @@ pub(crate) struct Shared<S> {
     pub(crate) ahead: Arc<Ahead>,
     /// What the leases weigh.
     pub(crate) loads: Loads,
+    /// How far reading is behind.
+    pub(crate) lags: Lags,
     /// Tells the worker that something happened that it should look at.
     pub(crate) wake: Notify,
     origin: Instant,
@@ -125,6 +128,7 @@ impl<S: Sink> Shared<S> {
             hash_ranges: Mutex::new(BTreeMap::new()),
             ahead: Ahead::new(config.worker_prefetch_bytes),
             loads: Loads::new(config.failover),
+            lags: Lags::default(),
             wake: Notify::new(),
             origin: Instant::now(),
             config,

@@ -40,7 +40,11 @@ pub(crate) async fn run<S: Sink>(shared: Arc<Shared<S>>) -> Result<(), ConsumerE
         pulse.end();
         worked
     };
-    let (worked, ()) = tokio::join!(worked, heartbeat::beat(&shared, &pulse));
+    let (worked, ()) = tokio::select! {
+        biased;
+        both = async { tokio::join!(worked, heartbeat::beat(&shared, &pulse)) } => both,
+        never = shared.lags.keep_showing() => match never {},
+    };
     if worked.is_ok() && pulse.has_begun() {
         heartbeat::retire(&shared).await;
     }

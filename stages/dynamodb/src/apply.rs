@@ -22,6 +22,7 @@ use crate::config::{Config, Table, Write};
 use crate::failure::{Failure, ServiceFailure, chain};
 use crate::metrics::Meters;
 use crate::request::{GUARD, LATER, item, update};
+use crate::throttling::CountThrottling;
 use crate::wire::Body;
 
 /// Calls in flight at one time, over all shards of a sink.
@@ -227,10 +228,12 @@ impl Sender<'_> {
             return Ok(());
         }
         let body = body.finish();
-        let mut left = unprocessed(self.attempt(|client| batch_write(client.clone(), body.clone())).await?);
+        let first = |client: &Client| batch_write(client.clone(), body.clone(), self.count_throttling());
+        let mut left = unprocessed(self.attempt(first).await?);
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         while !left.is_empty() {
             self.meters.retried.increment(left.len() as u64);
+            self.meters.throttled.increment(1);
             if left.len() < count {
                 backoff.reset();
             } else if backoff.attempts() >= ATTEMPTS {
@@ -238,8 +241,10 @@ impl Sender<'_> {
             }
             tokio::time::sleep(backoff.next_wait()).await;
             count = left.len();
-            let again =
-                |client: &Client| client.batch_write_item().request_items(&self.table.name, left.clone()).send();
+            let again = |client: &Client| {
+                let call = client.batch_write_item().request_items(&self.table.name, left.clone());
+                call.customize().interceptor(self.count_throttling()).send()
+            };
             left = unprocessed(self.attempt(again).await?);
         }
         Ok(())
@@ -262,7 +267,7 @@ impl Sender<'_> {
                 } else {
                     put
                 };
-                put.send()
+                put.customize().interceptor(self.count_throttling()).send()
             })
             .await;
         self.outcome(index, result.map(|_| ()))
@@ -287,6 +292,8 @@ impl Sender<'_> {
                     .condition_expression(update.condition)
                     .set_expression_attribute_names(Some(update.names.clone()))
                     .set_expression_attribute_values(Some(update.values.clone()))
+                    .customize()
+                    .interceptor(self.count_throttling())
                     .send()
             })
             .await;
@@ -347,6 +354,10 @@ impl Sender<'_> {
         }
     }
 
+    fn count_throttling(&self) -> CountThrottling {
+        CountThrottling(self.meters.throttled.clone())
+    }
+
     fn error(&self, failure: ServiceFailure, items: usize) -> SinkError {
         failure.into_sink_error(format!("writing {items} items to the table {}", self.table.name))
     }
@@ -356,12 +367,14 @@ impl Sender<'_> {
 async fn batch_write(
     client: Client,
     body: Bytes,
+    count_throttling: CountThrottling,
 ) -> Result<BatchWriteItemOutput, SdkError<BatchWriteItemError, HttpResponse>> {
     let set_body = move |request: &mut HttpRequest| {
         request.headers_mut().insert("content-length", body.len().to_string());
         *request.body_mut() = body.clone().into();
     };
-    client.batch_write_item().customize().mutate_request(set_body).send().await
+    let call = client.batch_write_item().customize().mutate_request(set_body);
+    call.interceptor(count_throttling).send().await
 }
 
 fn unprocessed(output: BatchWriteItemOutput) -> Vec<WriteRequest> {

@@ -5,6 +5,8 @@ use std::error::Error;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use penstock_contract::{Rejection, SinkError};
 
+use crate::throttling::is_throttling;
+
 /// Why a call did not write.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -64,10 +66,7 @@ impl Failure {
             "ValidationException" if names_other_key(message) => ("table_key_mismatch", OTHER_KEY, false),
             "ValidationException" | "SerializationException" => return Self::Refused(refused(table, message)),
             "ItemCollectionSizeLimitExceededException" => return Self::Refused(refused(table, message)),
-            "ProvisionedThroughputExceededException"
-            | "ThrottlingException"
-            | "RequestLimitExceeded"
-            | "LimitExceededException" => ("throttled", THROTTLED, true),
+            code if is_throttling(code) => ("throttled", THROTTLED, true),
             "TransactionConflictException" | "ReplicatedWriteConflictException" => ("conflict", FAILED, true),
             "InternalServerError" | "InternalFailure" | "ServiceUnavailable" | "ServiceUnavailableException" => {
                 ("service_failed", FAILED, true)

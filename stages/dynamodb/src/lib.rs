@@ -34,6 +34,7 @@ mod metrics;
 mod rendered;
 mod request;
 mod sink;
+mod throttling;
 mod wire;
 
 pub use batch::{MAX_BATCH_BYTES, MAX_BATCH_RECORDS};

@@ -6,6 +6,7 @@ const WRITTEN: &str = "penstock_sink_items_written_total";
 const KEPT: &str = "penstock_sink_items_kept_total";
 const REFUSED: &str = "penstock_sink_items_refused_total";
 const RETRIED: &str = "penstock_sink_items_retried_total";
+const THROTTLED: &str = "penstock_sink_calls_throttled_total";
 
 /// Describes the metrics of the sink to the recorder.
 pub fn describe() {
@@ -25,6 +26,12 @@ pub fn describe() {
         "Items that were sent again because DynamoDB was throttling or failing. Growing all the time: give the \
          table more write capacity, or choose a key that spreads the writes."
     );
+    describe_counter!(
+        THROTTLED,
+        "Calls that DynamoDB throttled, or of which it left items unwritten, each attempt by itself. They are sent again, and \
+         nothing is lost; meanwhile the sink falls behind. A rate that stays above zero: give the table more write capacity, or \
+         choose a key that spreads the writes. A table on demand grows by itself: wait, or warm it before a known peak."
+    );
 }
 
 /// Who counts.
@@ -41,6 +48,7 @@ pub(crate) struct Meters {
     pub(crate) kept: Counter,
     pub(crate) refused: Counter,
     pub(crate) retried: Counter,
+    pub(crate) throttled: Counter,
 }
 
 impl Meters {
@@ -55,6 +63,12 @@ impl Meters {
                 "table" => table.to_owned()
             )
         };
-        Self { written: counter(WRITTEN), kept: counter(KEPT), refused: counter(REFUSED), retried: counter(RETRIED) }
+        Self {
+            written: counter(WRITTEN),
+            kept: counter(KEPT),
+            refused: counter(REFUSED),
+            retried: counter(RETRIED),
+            throttled: counter(THROTTLED),
+        }
     }
 }

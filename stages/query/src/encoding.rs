@@ -11,6 +11,8 @@ use crate::negotiation::Coding;
 /// Less than this is sent as it is.
 const WORTH_IT: usize = 1024;
 const ZSTD_LEVEL: i32 = 3;
+/// 512 KiB: at its own choice it would hold some megabytes for each list that is sent.
+const ZSTD_WINDOW_LOG: u32 = 19;
 
 /// Compresses what is written, piece by piece.
 pub(crate) enum Encoder {
@@ -24,7 +26,11 @@ impl Encoder {
         Ok(match coding {
             Coding::Identity => Self::Identity(Vec::new()),
             Coding::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), Compression::fast())),
-            Coding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
+            Coding::Zstd => {
+                let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                encoder.window_log(ZSTD_WINDOW_LOG)?;
+                Self::Zstd(encoder)
+            }
         })
     }
 

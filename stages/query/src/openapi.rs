@@ -149,6 +149,9 @@ fn responses(stage: &ApiStage, route: &Route) -> Value {
     if route.plan.answer != Answer::Item {
         told.push(("422", "The answer takes more reading than the route allows.", true));
     }
+    if route.plan.answer == Answer::Items && !route.is_whole() {
+        told.push(("426", "A long list as lines needs HTTP/1.1.", true));
+    }
     if stage.api_keys_secret.is_some() {
         told.push(("401", "An API key is needed.", true));
         told.push(("403", "The API key is not known.", true));

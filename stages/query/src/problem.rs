@@ -1,7 +1,7 @@
 //! What a request is answered that gets no answer: `application/problem+json` (RFC 9457).
 
 use axum::body::Body;
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
@@ -23,6 +23,7 @@ pub(crate) enum ProblemKind {
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
+    OldProtocol,
     TooMuchToRead,
     /// After how many seconds the key may ask again.
     RateLimited(u64),
@@ -46,6 +47,7 @@ impl ProblemKind {
             Self::NotFound => (S::NOT_FOUND, "not_found", "There is no such item"),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "The path has no such method"),
             Self::NotAcceptable => (S::NOT_ACCEPTABLE, "not_acceptable", "The answer has no such format"),
+            Self::OldProtocol => (S::UPGRADE_REQUIRED, "old_protocol", "The answer needs HTTP/1.1"),
             Self::TooMuchToRead => (S::UNPROCESSABLE_ENTITY, "too_much_to_read", "The answer takes too much reading"),
             Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, "rate_limited", "The API key has asked too often"),
             Self::Throttled => (S::SERVICE_UNAVAILABLE, "table_throttled", "The table answers no more at this rate"),
@@ -103,6 +105,9 @@ impl Problem {
         match self.kind {
             ProblemKind::NoKey => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"penstock\""));
+            }
+            ProblemKind::OldProtocol => {
+                headers.insert(UPGRADE, HeaderValue::from_static("HTTP/1.1"));
             }
             ProblemKind::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static(METHODS));

@@ -7,11 +7,11 @@ use axum::body::Body;
 use axum::http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL,
-    CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, ORIGIN, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, ORIGIN,
+    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use bytes::Bytes;
 use hyper::body::Incoming;
 use penstock_api::plan::CorsPlan;
@@ -25,12 +25,13 @@ use crate::answer::{Inquiry, Made};
 use crate::compile::{Route, Segment};
 use crate::encoding;
 use crate::negotiation::{self, Format};
+use crate::outbox::Outbox;
 use crate::parameters::{self, Asked};
 use crate::problem::{METHODS, Problem, ProblemKind};
 use crate::question::Question;
 use crate::rate::Rates;
 use crate::reading::Reader;
-use crate::streaming::Stream;
+use crate::streaming::{Begun, List, Part};
 use crate::telemetry::Telemetry;
 use crate::template::Values;
 use crate::token::Sealer;
@@ -46,7 +47,9 @@ pub(crate) struct Service {
     pub(crate) keys: Option<ApiKeys>,
     pub(crate) rates: Option<Rates>,
     pub(crate) cors: Option<CorsPlan>,
+    /// For the work on the tables; who is only sent an answer has none.
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) outbox: Outbox,
     pub(crate) patience: Duration,
     pub(crate) reader: Reader,
     pub(crate) sealer: Sealer,
@@ -79,9 +82,9 @@ impl Service {
 
     async fn get(&self, head: &Parts, found: Result<(Arc<Route>, Values), Problem>) -> Result<Response<Body>, Problem> {
         match head.uri.path() {
-            "/openapi.json" => return Ok(of_bytes(head, self.document.clone(), "application/json")),
+            "/openapi.json" => return self.whole(head, self.document.to_vec(), "application/json"),
             "/" => {
-                let mut answer = of_bytes(head, self.page.clone(), "text/html; charset=utf-8");
+                let mut answer = self.whole(head, self.page.to_vec(), "text/html; charset=utf-8")?;
                 answer.headers_mut().insert(CONTENT_SECURITY_POLICY, self.page_policy.clone());
                 return Ok(answer);
             }
@@ -95,7 +98,7 @@ impl Service {
         let format = negotiation::format(asked.format, &head.headers, formats(&route))?;
         let place = self.place().await?;
         if streams(&route, &asked, format) {
-            return self.stream(head, route, question, format, place).await;
+            return self.list(head, route, question, format, place).await;
         }
         let inquiry = Inquiry {
             route: &route,
@@ -107,7 +110,8 @@ impl Service {
         };
         let slow = |_| Problem::new(ProblemKind::TooSlow, "the table takes too long; ask for less, or again later");
         let made = timeout(self.patience, inquiry.answer()).await.map_err(slow)??;
-        Ok(buffered(head, made, format))
+        drop(place);
+        self.made(head, made, format)
     }
 
     /// The route of a path and the parameters in it.
@@ -162,7 +166,7 @@ impl Service {
         place.map_err(|_| busy())
     }
 
-    async fn stream(
+    async fn list(
         &self,
         head: &Parts,
         route: Arc<Route>,
@@ -170,15 +174,68 @@ impl Service {
         format: Format,
         place: OwnedSemaphorePermit,
     ) -> Result<Response<Body>, Problem> {
+        let (reader, places) = (self.reader.clone(), Arc::clone(&self.places));
+        let list = List { route, question, format, reader, patience: self.patience, places };
+        match list.begin(place).await? {
+            Begun::Whole(text) => self.whole(head, text, format.content_type()),
+            Begun::Part(part) => self.stream(head, part, format),
+        }
+    }
+
+    /// A list that is sent as it is read. It has no tag: that would have to be sent before the list is known.
+    fn stream(&self, head: &Parts, part: Part, format: Format) -> Result<Response<Body>, Problem> {
+        if head.version < Version::HTTP_11 {
+            let detail = "with HTTP/1.0 the end of a long list cannot be told from a break: ask with HTTP/1.1 (nginx: \
+                          `proxy_http_version 1.1`), or for pages with `limit`";
+            return Err(Problem::new(ProblemKind::OldProtocol, detail));
+        }
         let coding = negotiation::coding(&head.headers);
-        let reader = self.reader.clone();
-        let stream = Stream { route, question, format, coding, reader, patience: self.patience, _place: place };
-        let mut answer = Response::new(stream.start().await?);
+        let mut answer = Response::new(part.into_body(coding, &self.outbox, self.outbox.room_for_list()?)?);
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
         if let Some(name) = coding.name() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+        }
+        Ok(answer)
+    }
+
+    fn made(&self, head: &Parts, made: Made, format: Format) -> Result<Response<Body>, Problem> {
+        let link = made.next.as_deref().and_then(|next| next_link(head, next));
+        let mut answer = self.whole(head, made.body, format.content_type())?;
+        if let Some(link) = link {
+            answer.headers_mut().insert(LINK, link);
+        }
+        Ok(answer)
+    }
+
+    /// A body with its tag, or 304 when the client has it.
+    fn whole(&self, head: &Parts, body: Vec<u8>, content_type: &'static str) -> Result<Response<Body>, Problem> {
+        let tag = etag(&body, content_type);
+        let mut answer = if has(&head.headers, &tag) {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            answer
+        } else {
+            let coding = if head.headers.contains_key(ACCEPT_ENCODING) {
+                negotiation::coding(&head.headers)
+            } else {
+                negotiation::Coding::Identity
+            };
+            let (body, coding) = encoding::whole(body, coding);
+            let length = body.len();
+            let mut answer = Response::new(self.outbox.body_of(body)?);
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            if let Some(name) = coding.name() {
+                answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+            }
+            answer
+        };
+        let headers = answer.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            headers.insert(ETAG, tag);
         }
         Ok(answer)
     }
@@ -255,15 +312,6 @@ fn decoded(part: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn buffered(head: &Parts, made: Made, format: Format) -> Response<Body> {
-    let link = made.next.as_deref().and_then(|next| next_link(head, next));
-    let mut answer = of_vec(head, made.body, format.content_type());
-    if let Some(link) = link {
-        answer.headers_mut().insert(LINK, link);
-    }
-    answer
-}
-
 /// The next page, as RFC 8288 has it.
 fn next_link(head: &Parts, next: &str) -> Option<HeaderValue> {
     let query = head.uri.query().unwrap_or_default();
@@ -273,39 +321,6 @@ fn next_link(head: &Parts, next: &str) -> Option<HeaderValue> {
     }
     serializer.append_pair("next", next);
     HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", head.uri.path(), serializer.finish())).ok()
-}
-
-fn of_bytes(head: &Parts, body: Bytes, content_type: &'static str) -> Response<Body> {
-    of_vec(head, body.to_vec(), content_type)
-}
-
-/// A body with its tag, or 304 when the client has it.
-fn of_vec(head: &Parts, body: Vec<u8>, content_type: &'static str) -> Response<Body> {
-    let tag = etag(&body, content_type);
-    let mut answer = if has(&head.headers, &tag) {
-        let mut answer = Response::new(Body::empty());
-        *answer.status_mut() = StatusCode::NOT_MODIFIED;
-        answer
-    } else {
-        let coding = if head.headers.contains_key(ACCEPT_ENCODING) {
-            negotiation::coding(&head.headers)
-        } else {
-            negotiation::Coding::Identity
-        };
-        let (body, coding) = encoding::whole(body, coding);
-        let mut answer = Response::new(Body::from(body));
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        if let Some(name) = coding.name() {
-            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-        }
-        answer
-    };
-    let headers = answer.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        headers.insert(ETAG, tag);
-    }
-    answer
 }
 
 /// Weak: the same answer may be packed in several ways.

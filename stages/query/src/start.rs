@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::compile::{CompileError, compile};
 use crate::openapi;
+use crate::outbox::Outbox;
 use crate::page;
 use crate::rate::Rates;
 use crate::reading::Reader;
@@ -131,6 +132,7 @@ impl Api {
         let (listener, local_addr) =
             listen(context.listen).await.map_err(|source| ApiError::Listen { addr: context.listen, source })?;
         let telemetry = Telemetry::new(&context.pipeline, &context.name);
+        let patience = Duration::from_millis(stage.timeout_millis);
         let title = format!("{} {}", context.pipeline.name, context.name);
         let document = openapi::of(&title, &stage, &routes);
         let (html, policy) = page::of(&title, &stage, &routes);
@@ -144,12 +146,13 @@ impl Api {
             rates: stage.rate_limit.map(Rates::new),
             cors: stage.cors,
             places: Arc::new(Semaphore::new(stage.max_requests as usize)),
-            patience: Duration::from_millis(stage.timeout_millis),
+            outbox: Outbox::new(stage.max_requests as usize, patience, telemetry.clone()),
+            patience,
             reader: Reader { client: context.dynamodb, telemetry: telemetry.clone() },
             sealer,
             telemetry: telemetry.clone(),
         });
-        let drain = Duration::from_millis(stage.timeout_millis).saturating_add(STREAMED);
+        let drain = patience.saturating_add(STREAMED);
         let limits = ConnectionLimits { max_connections: stage.max_connections as usize, patience: PATIENCE, drain };
         tracing::info!(addr = %local_addr, routes = service.routes.len(), "the api answers");
         let respond = move |request| {

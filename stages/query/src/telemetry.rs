@@ -99,7 +99,8 @@ fn describe() {
     describe_counter!(
         REQUESTS,
         "Requests by route and status. 422: an answer takes more reading than its route allows; 429: a key asks too often; 503: \
-         the table is throttled or not there, or more is asked than `limits.requests`."
+         the table is throttled or not there, or more is asked than `limits.requests`, or clients take too many large answers at \
+         one time: raise `limits.requests`, with 8 MiB of memory for each, or add replicas."
     );
     describe_histogram!(
         REQUEST_SECONDS,
@@ -114,7 +115,8 @@ fn describe() {
     );
     describe_counter!(
         BROKEN_OFF,
-        "Streamed answers that could not be finished, by code. The client sees an incomplete body."
+        "Streamed answers that could not be finished, by code. The client sees an incomplete body. client_too_slow: it took less \
+         than 32 KiB within `limits.timeout`; others: look at the failures of reading."
     );
     describe_gauge!(CONNECTIONS, "Open connections. At `limits.connections`, more are answered with 503.");
     describe_counter!(

@@ -3,7 +3,7 @@
 //! The lease table is read before and after the objects, since the Pipeline may go on meanwhile: what was committed
 //! before must be there, and what is there must be committed or pinned afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use penstock_consumer::{CheckpointView, LeaseView};
 use penstock_contract::Position;
@@ -209,14 +209,51 @@ impl Chain {
         }
     }
 
-    /// Leases of shards that the stream has deleted go with them. The ranges still have to join.
-    fn without_lease(&mut self, found: &[Found]) {
+    /// Of a shard that was processed to its end and that the stream has deleted: its lease went with it. The ranges still
+    /// have to join.
+    pub(super) fn of_past(found: &[Found], letters: &BTreeSet<Position>) -> Self {
+        let mut chain = Self::default();
+        let last = chain.join_all(found);
+        let joined = last.map_or_else(
+            || "no object holds any of it".to_owned(),
+            |last| format!("its ranges were followed up to {last}"),
+        );
+        chain.say(
+            Verdict::Fine,
+            "the lease",
+            format!(
+                "it went with the shard, which the stream has deleted after it was processed to its end: {joined}, and nothing says \
+                 any more how many records there were beyond them"
+            ),
+        );
+        for gap in std::mem::take(&mut chain.gaps) {
+            let is_told = letters.iter().any(|letter| gap.contains(letter));
+            let (verdict, what) = if is_told {
+                (Verdict::Fine, "no object holds any of it: records of it are among the dead letters")
+            } else {
+                let what = "no object holds any of it: either all of its records were repeats, or an object was deleted. Nothing \
+                            tells any more";
+                (Verdict::Unknown, what)
+            };
+            chain.say(verdict, gap.shown(), what);
+        }
+        chain
+    }
+
+    /// Follows the ranges to the end of the last; says where that is.
+    fn join_all(&mut self, found: &[Found]) -> Option<Position> {
         let last = found.iter().filter_map(|range| range.span.as_ref()).map(|(_, end)| end).max().cloned();
         self.join(found, last.as_ref());
+        last
+    }
+
+    /// Of a shard that the stream has, or may have, and that has no lease.
+    fn without_lease(&mut self, found: &[Found]) {
+        self.join_all(found);
         self.say(
             Verdict::Unknown,
             "the lease",
-            "there is none any more, so nothing says how much was stored: the shard is older than the stream's retention",
+            "there is none, so nothing says how much was stored: something deleted it, or the shard is of an earlier stream",
         );
         for gap in std::mem::take(&mut self.gaps) {
             self.say(Verdict::Unknown, gap.shown(), "no object holds any of it");
@@ -414,6 +451,30 @@ mod tests {
         let lease = LeaseView { tally: None, ..lease(9, 0, 0) };
         let said = of(&lease, &[found(None, 5)]);
         assert!(matches!(said.as_slice(), [(Verdict::Unknown, text)] if text.contains("--deep tells")), "{said:?}");
+    }
+
+    #[test]
+    fn a_shard_that_is_past_is_fine_where_its_ranges_join_and_a_gap_in_it_is_told() {
+        let past = |ranges: &[Found], letters: &[u64]| {
+            let chain = Chain::of_past(ranges, &letters.iter().copied().map(at).collect());
+            let all = chain.findings.into_iter();
+            all.map(|(verdict, place, what)| (verdict, format!("{place}: {what}"))).collect::<Vec<_>>()
+        };
+        let worst = |said: &[(Verdict, String)]| said.iter().map(|(verdict, _)| *verdict).max();
+        let joins = past(&[found(None, 5), found(Some(5), 9)], &[]);
+        assert_eq!(worst(&joins), Some(Verdict::Fine));
+        assert!(joins[0].1.contains("followed up to 9:0"), "{joins:?}");
+        assert_eq!(worst(&past(&[], &[3])), Some(Verdict::Fine));
+        let gap = [found(None, 5), found(Some(7), 9)];
+        assert_eq!(worst(&past(&gap, &[6])), Some(Verdict::Fine), "dead letters say what became of it");
+        let said = past(&gap, &[]);
+        assert!(
+            said.iter().any(|(verdict, text)| *verdict == Verdict::Unknown && text.contains("(5:0, 7:0]")),
+            "{said:?}"
+        );
+        assert_eq!(worst(&past(&[found(None, 5), found(Some(4), 9)], &[])), Some(Verdict::Wrong), "an overlap");
+        let without = Chain::of_objects(None, None, &[found(None, 5)]);
+        assert_eq!(without.findings.iter().map(|(verdict, ..)| *verdict).max(), Some(Verdict::Unknown));
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub(super) struct SinkReport {
     /// Records that were compared with what is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) compared: Option<u64>,
+    /// Tables that were not compared record by record: their items are sums.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_compared: Vec<String>,
 }
 
 /// One shard of a sink.
@@ -139,8 +142,17 @@ impl Report {
             Verdict::Unknown => "Not everything could be found out.",
             Verdict::Wrong => "Something is wrong.",
         };
-        let _ = writeln!(text, "{}: {verdict}", self.pipeline);
+        let _ = writeln!(text, "{}: {verdict}{}", self.pipeline, self.not_compared());
         text
+    }
+
+    /// What the verdict does not say anything about.
+    fn not_compared(&self) -> String {
+        let tables: Vec<_> = self.sinks.iter().flat_map(|sink| &sink.not_compared).map(String::as_str).collect();
+        if tables.is_empty() {
+            return String::new();
+        }
+        format!(" Not compared: the sums in {} (`write: aggregate`).", tables.join(", "))
     }
 }
 
@@ -183,4 +195,18 @@ pub(crate) fn aligned<const N: usize>(rows: Vec<[String; N]>) -> String {
         cells.collect::<String>().trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_of_a_deep_audit_names_the_tables_that_it_is_not_about() {
+        let sums = SinkReport { not_compared: vec!["customers".to_owned()], ..SinkReport::default() };
+        let said = |sink| Report::new("ns/shop".to_owned(), true, vec![sink], Vec::new()).text();
+        let last = said(sums);
+        assert!(last.ends_with("once. Not compared: the sums in customers (`write: aggregate`).\n"), "{last}");
+        assert!(said(SinkReport::default()).ends_with("once.\n"));
+    }
 }
