@@ -121,6 +121,11 @@ fn passes(kind: ProblemKind) -> bool {
     matches!(kind, ProblemKind::Throttled | ProblemKind::Unavailable)
 }
 
+/// Without anything to send there is no client's pace that would bound the reading.
+fn nothing_found() -> Problem {
+    Problem::new(ProblemKind::TooMuchToRead, "for as long as an answer may take nothing was read that the filter wants")
+}
+
 fn not_packed(error: &io::Error) -> Problem {
     Problem::new(ProblemKind::Internal, format!("the answer cannot be compressed: {error}"))
 }
@@ -151,7 +156,13 @@ impl Part {
     async fn send(self, mut encoder: Encoder, sender: Sender) -> Result<(), BrokenOff> {
         let Self { list, partition, mut text, after } = self;
         let mut after = Some(after);
+        let mut found = Instant::now();
         loop {
+            if !text.is_empty() {
+                found = Instant::now();
+            } else if found.elapsed() > list.patience {
+                return Err(BrokenOff::Made(nothing_found()));
+            }
             let piece =
                 encoder.piece(&std::mem::take(&mut text)).map_err(|error| BrokenOff::Made(not_packed(&error)))?;
             sender.send(&piece).await.map_err(BrokenOff::Client)?;

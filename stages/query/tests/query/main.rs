@@ -5,4 +5,5 @@
 mod answers;
 mod common;
 mod compiling;
+mod lists;
 mod manners;

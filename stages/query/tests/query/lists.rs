@@ -1,17 +1,14 @@
 //! Whole lists on their way: however long, broken off, and to clients that do not read.
-#![allow(clippy::unwrap_used, reason = "tests")]
-
-mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::common::{Asked, Tables, number, stage, text};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use common::{Asked, Tables, number, stage, text};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
@@ -26,6 +23,10 @@ routes:
     table: lines
     fields: [{ name: code }, { name: amount }]
     limits: { page: 2, readItems: 3, readBytes: 1Mi }
+  - path: /none/{no}
+    table: lines
+    fields: [{ name: code }]
+    filters: [{ attribute: code, operator: Equals, value: none }]
   - { path: "/whole/{no}", table: lines, fields: [{ name: amount }], orderBy: amount }
 "#;
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -70,6 +71,11 @@ async fn a_list_of_one_read_has_a_tag_and_is_not_sent_again() {
 
 /// The engine behind a proxy that lets some reads through and then throttles some.
 async fn throttled(tables: &Tables, after: usize, times: usize) -> String {
+    proxy(tables, after, times, Duration::ZERO).await
+}
+
+/// The engine behind a proxy that takes a while for each read, lets some through and then throttles some.
+async fn proxy(tables: &Tables, after: usize, times: usize, takes: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
@@ -77,6 +83,7 @@ async fn throttled(tables: &Tables, after: usize, times: usize) -> String {
     let answer = move |mut request: Request| {
         let (client, engine, calls) = (client.clone(), engine.clone(), calls.clone());
         async move {
+            tokio::time::sleep(takes).await;
             let call = calls.fetch_add(1, Ordering::SeqCst);
             if (after..after.saturating_add(times)).contains(&call) {
                 return throttling();
@@ -141,6 +148,20 @@ async fn a_list_that_is_broken_off_never_looks_complete() {
     let asked = Asked::start(&tables.url, LISTS).await;
     let complete = received(connect(&asked, "/lines/L?format=csv", "HTTP/1.1", "").await).await;
     assert!(is_complete(&complete));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_not_read_without_bound_for_a_filter_that_nothing_passes() {
+    let tables = Tables::start().await;
+    long_lines(&tables, "L", 120).await;
+    let slow = proxy(&tables, 0, 0, Duration::from_millis(400)).await;
+    let mut stage = stage(LISTS);
+    stage.timeout_millis = 1_000;
+    let asked = Asked::start_stage(&slow, stage).await;
+    let nothing = received(connect(&asked, "/none/L?format=csv", "HTTP/1.1", "").await).await;
+    assert!(begins(&nothing, "HTTP/1.1 200") && !is_complete(&nothing), "{}", String::from_utf8_lossy(&nothing));
+    let all = received(connect(&asked, "/lines/L?format=csv", "HTTP/1.1", "").await).await;
+    assert!(is_complete(&all), "it takes longer, and something comes all the time");
 }
 
 #[tokio::test(flavor = "multi_thread")]
