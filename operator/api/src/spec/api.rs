@@ -73,11 +73,13 @@ pub struct ApiLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65536))]
     pub connections: Option<i32>,
-    /// How many requests may be worked on at one time; more wait for a moment and are then refused. Default 16.
+    /// How many requests may be worked on at one time; more wait for a moment and are then refused. Default 16. For each there
+    /// are 8 MiB of room for answers that clients are still taking.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub requests: Option<i32>,
-    /// How long an answer may take, and a page of one that is streamed. Default `10s`.
+    /// How long an answer may take, and a page of one that is streamed; in that time a client must take 32 KiB of a large one.
+    /// Default `10s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = crate::units::DURATION_PATTERN))]
     pub timeout: Option<String>,
@@ -405,11 +407,13 @@ pub struct RouteLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_page: Option<i32>,
-    /// How many items may be read for one answer. Default 20000. What would take more is refused; a page ends there.
+    /// How many items may be read for one answer. Default 20000. What would take more is refused; a page ends there. A whole
+    /// list as CSV or NDJSON is not held, and goes to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub read_items: Option<i32>,
-    /// How much may be read for one answer. Default `16Mi`. What would take more is refused; a page ends there.
+    /// How much may be read for one answer. Default `16Mi`. What would take more is refused; a page ends there. A whole list as
+    /// CSV or NDJSON is not held, and goes to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16), regex(pattern = crate::units::SIZE_PATTERN))]
     pub read_bytes: Option<String>,

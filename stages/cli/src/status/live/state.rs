@@ -113,6 +113,11 @@ impl SinkState {
                 samples.sum_where("penstock_consumer_lease_moves_total", &labels, "how", |found| found == how)
             })
         };
+        let throttled = |samples: &Samples| {
+            let waited_for = samples.sum_where(retries, &labels, "reason", |reason| reason.ends_with("throttled"));
+            // What the SDK has tried again by itself is no retry of the consumer's.
+            waited_for + samples.sum("penstock_sink_calls_throttled_total", &labels).unwrap_or(0)
+        };
         Self {
             sink: config.name.clone(),
             lease_table: lease_table.to_owned(),
@@ -121,8 +126,7 @@ impl SinkState {
             dead_letters: tallies().map(|tally| tally.dead_letters).sum(),
             duplicates_removed: tallies().map(|tally| tally.repeats).sum(),
             retries: samples.map(|samples| samples.sum(retries, &labels).unwrap_or(0)),
-            throttled_calls: samples
-                .map(|samples| samples.sum_where(retries, &labels, "reason", |reason| reason.ends_with("throttled"))),
+            throttled_calls: samples.map(throttled),
             lease_moves: samples.map(|_| Moves {
                 taken: moved("taken"),
                 given_back: moved("given_back"),
