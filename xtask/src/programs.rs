@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,9 +46,9 @@ pub(crate) fn run_all(beside: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Re
     let mut run_by_tests = cargo(["build", "--release", "--locked", "--workspace"]);
     process::run(run_by_tests.args(RUN_BY_TESTS))?;
     let (built, to_run) = channel();
-    let (to_run, given_up) = (Mutex::new(to_run), AtomicBool::new(false));
+    let (to_run, given_up, out) = (Mutex::new(to_run), AtomicBool::new(false), Mutex::new(std::io::stdout()));
     let (others, failed) = thread::scope(|scope| {
-        let runner = || run_each(&to_run, &given_up);
+        let runner = || run_each(&to_run, &given_up, &out);
         let runners: Vec<_> = (0..at_once()).map(|_| scope.spawn(runner)).collect();
         let others = compile(&built).and_then(|()| {
             drop(built);
@@ -117,7 +117,7 @@ fn program(message: &Value) -> Option<Program> {
 }
 
 /// Runs programs until no more come; gives those that failed.
-fn run_each(programs: &Mutex<Receiver<Program>>, given_up: &AtomicBool) -> Vec<String> {
+fn run_each(programs: &Mutex<Receiver<Program>>, given_up: &AtomicBool, out: &Mutex<impl Write>) -> Vec<String> {
     let mut failed = Vec::new();
     loop {
         let next = programs.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -125,14 +125,14 @@ fn run_each(programs: &Mutex<Receiver<Program>>, given_up: &AtomicBool) -> Vec<S
         if given_up.load(Ordering::Relaxed) {
             return failed;
         }
-        if let Err(error) = run_one(&program) {
+        if let Err(error) = run_one(&program, out) {
             failed.push(format!("  {} of {}: {error:#}", program.name, program.package));
         }
     }
 }
 
 /// Runs one from its package's folder, as cargo does, and shows what it printed once it has ended.
-fn run_one(program: &Program) -> anyhow::Result<()> {
+fn run_one(program: &Program, out: &Mutex<impl Write>) -> anyhow::Result<()> {
     let log = program.executable.with_extension("log");
     let output = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
     let mut command = Command::new(&program.executable);
@@ -142,7 +142,8 @@ fn run_one(program: &Program) -> anyhow::Result<()> {
         .env("CARGO_PKG_NAME", &program.package);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     let ended = wait(&mut command);
-    show(program, &fs::read(&log)?)?;
+    // In one piece: several programs end at a time.
+    show(program, &fs::read(&log)?, &mut *out.lock().unwrap_or_else(PoisonError::into_inner))?;
     ended
 }
 
@@ -162,9 +163,7 @@ fn wait(command: &mut Command) -> anyhow::Result<()> {
     }
 }
 
-/// In one piece: several programs end at a time.
-fn show(program: &Program, output: &[u8]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
+fn show(program: &Program, output: &[u8], out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "     Running {} ({})", program.name, program.executable.display())?;
     out.write_all(output)?;
     out.flush()?;
@@ -227,10 +226,13 @@ mod tests {
             sender.send(Program { name, package, folder: folder.clone(), executable }).unwrap();
         }
         drop(sender);
-        let failed = run_each(&Mutex::new(receiver), &AtomicBool::new(false));
+        let shown = Mutex::new(Vec::new());
+        let failed = run_each(&Mutex::new(receiver), &AtomicBool::new(false), &shown);
         let ran = folder.join("ran").exists();
         fs::remove_dir_all(&folder).unwrap();
         assert_eq!(failed, ["  bad of tried: exit status: 3"]);
         assert!(ran);
+        let shown = String::from_utf8(shown.into_inner().unwrap()).unwrap();
+        assert_eq!(shown.lines().filter(|line| line.starts_with("     Running ")).count(), 2, "{shown}");
     }
 }
