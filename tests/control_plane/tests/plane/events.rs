@@ -35,7 +35,7 @@ fn told(wire: &Wire) -> usize {
 }
 
 /// Asks for another look, and waits until it is over.
-async fn look(world: &World, request: &str) {
+pub(crate) async fn look(world: &World, request: &str) {
     let annotation = json!({ "metadata": { "annotations": { (names::REQUEST_ANNOTATION): request } } });
     world.pipelines().patch(NAME, &PatchParams::default(), &Patch::Merge(&annotation)).await.unwrap();
     eventually("the request is echoed", async || {

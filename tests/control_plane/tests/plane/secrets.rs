@@ -10,6 +10,8 @@ use kube::api::{Patch, PatchParams};
 use penstock_control_plane::{Manifest, Wire, World, children, eventually, shared, steady};
 use serde_json::{Value, json};
 
+use crate::events::look;
+
 const QUIET: Duration = Duration::from_secs(3);
 
 /// The pod templates of all stages: a stage rolls when its template is another.
@@ -31,6 +33,8 @@ async fn a_changed_secret_rolls_the_stages_that_use_it_and_no_other() {
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &world.namespace);
     let another = Patch::Merge(json!({ "stringData": { "shop": "another-key" } }));
     secrets.patch("ecommerce-keys", &PatchParams::default(), &another).await.unwrap();
+    // The operator may not list Secrets, so it does not watch them.
+    look(&world, "another").await;
     eventually("the source has other pods", async || {
         let source = "Deployment/ecommerce-orders";
         ensure!(templates(&world).await?.get(source) != before.get(source), "they are as they were");
