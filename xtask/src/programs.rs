@@ -59,11 +59,11 @@ pub(crate) fn run_all(beside: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Re
             runners.into_iter().flat_map(|runner| runner.join().unwrap_or_else(|_| vec!["a runner".to_owned()]));
         (others, failed.collect::<Vec<_>>())
     });
-    others?;
-    if !failed.is_empty() {
-        bail!("{} test programs failed:\n{}", failed.len(), failed.join("\n"));
+    if failed.is_empty() {
+        return others;
     }
-    Ok(())
+    let also = others.err().map(|error| format!("\nand what ran beside them: {error:#}")).unwrap_or_default();
+    bail!("{} test programs failed:\n{}{also}", failed.len(), failed.join("\n"));
 }
 
 /// Two for each processor: they wait more than they work. No more than eight, for some run a whole cluster.
